@@ -1,0 +1,203 @@
+"""What travels: an Example becomes part of a Packed, a Packed rides in a Batch.
+
+    Example (numpy, one block or one row) --Objective.collate--> Batch(inputs=Packed, counts, ...) --engine--> Model
+
+Letters in shape comments: T tokens of the batch, R rows, S real sequences.  T = R * row_tokens and no sequence crosses
+a row, so the same memory is a flat stream (variable-length kernels) and a rectangle (CPU, torch.compile) at no cost.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self, TypeVar
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Attention = Literal["bidirectional", "causal", "mixed"]
+IntArray = npt.NDArray[np.integer[Any]]
+Moved = TypeVar("Moved", bound=attrs.AttrsInstance)
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Example:
+    """One item before the objective touched it: a block of text, or a row of a task."""
+
+    tokens: IntArray
+    """[n] token ids, special tokens included."""
+    lengths: tuple[int, ...]
+    """Lengths of the sequences inside, in order; they sum to n."""
+    segments: IntArray | None = None
+    """[n] 0 for a first text, 1 for a second; None where there is only one."""
+    target: Any = None
+    """What the task wants: a class, tags, a span, target ids."""
+    extra: Any = None
+    """Carried untouched from `Task.examples` to `Task.predict`."""
+    key: tuple[int, ...] = (0,)
+    """Who it is: (seed, epoch, index). All its randomness comes from here."""
+    capacity: int = 0
+    """Tokens of the row it is to fill alone; 0: as many as it has, and it may share a row."""
+
+    def rng(self) -> np.random.Generator:
+        """A generator that depends on the example alone: not on batch, worker, rank or restarts."""
+        return np.random.default_rng(self.key)
+
+
+class Cache(ABC):
+    """What an encoder remembers of the tokens it has read, so that generation reads each token once."""
+
+    @abstractmethod
+    def select(self, rows: Tensor) -> Cache:
+        """A cache of these rows only, in this order (`rows`: [K] indices; repeats allowed)."""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Packed:
+    """Sequences laid end to end; what is left of a row is one filler sequence that only sees itself."""
+
+    tokens: Tensor
+    """[T] int64 token ids."""
+    positions: Tensor
+    """[T] position of each token within its own sequence."""
+    documents: Tensor
+    """[T] number of each token's sequence within its row, filler included."""
+    cu_seqlens: Tensor
+    """[N + 1] int32 borders of all sequences, filler included; padded with T to a round length."""
+    max_seqlen: int
+    """No sequence is longer than this."""
+    row_tokens: int
+    """Tokens of a row."""
+    first: Tensor
+    """[S] index of the first token of each real sequence, in the order of the examples."""
+    last: Tensor
+    """[S] index of the last token of each real sequence."""
+    attention: Attention
+    """Who sees whom within a sequence; "mixed" reads `reach`."""
+    reach: Tensor | None = None
+    """[T] last position that a token sees in its own sequence, for "mixed"."""
+    segments: Tensor | None = None
+    """[T] 0 for a first text, 1 for a second."""
+    context: Packed | None = None
+    """What a decoder reads across: sequence i reads the context's sequence i."""
+    cache: Cache | None = None
+    """Generation: forward reads earlier tokens from it and adds its own. One sequence a row, starting at its row's start."""
+
+    @property
+    def rows(self) -> int:
+        return self.tokens.numel() // self.row_tokens
+
+    def to(self, device: torch.device | str) -> Self:
+        return _moved(self, device)
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Batch:
+    """What an objective hands to its own loss; subclass it to add targets."""
+
+    inputs: Packed
+    """What the encoder reads."""
+    counts: Mapping[str, int]
+    """Predictions per loss term: the denominators. Known on the host before the forward pass."""
+    tokens: int
+    """Tokens without filler."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch with every tensor on `device`."""
+        return _moved(self, device)
+
+
+def _moved(item: Moved, device: torch.device | str) -> Moved:
+    changes = {}
+    for field in attrs.fields(type(item)):
+        value = getattr(item, field.name)
+        if isinstance(value, (Tensor, Packed)):
+            changes[field.name] = value.to(device, non_blocking=True) if isinstance(value, Tensor) else value.to(device)
+    return attrs.evolve(item, **changes)
+
+
+def pack(
+    examples: Sequence[Example], *, attention: Attention, filler: int, reach: Sequence[IntArray] | None = None
+) -> tuple[Packed, npt.NDArray[np.int64]]:
+    """Lay examples into rows, first fit in their order.
+
+    Returns the Packed and [len(examples)] where each example's first token lies in it.  `filler` is the id that fills
+    what is left; `reach` has, for each example, [n] the last position that each token sees ("mixed").
+    Rows are as long as the longest example (or its capacity), rounded up to 8 where examples name no capacity.
+    """
+    row_tokens = max(max(e.capacity, len(e.tokens)) for e in examples)
+    if not any(e.capacity for e in examples):
+        row_tokens += -row_tokens % 8
+    starts, rows = _first_fit(examples, row_tokens)
+    total = rows * row_tokens
+
+    tokens = np.full(total, filler, np.int64)
+    reaches = np.zeros(total, np.int64) if reach is not None else None
+    segmented = any(e.segments is not None for e in examples)
+    segments = np.zeros(total, np.int64) if segmented else None
+    for number, (example, start) in enumerate(zip(examples, starts, strict=True)):
+        stop = start + len(example.tokens)
+        tokens[start:stop] = example.tokens
+        if segments is not None and example.segments is not None:
+            segments[start:stop] = example.segments
+        if reaches is not None and reach is not None:
+            reaches[start:stop] = reach[number]
+
+    lengths = np.array([n for e in examples for n in e.lengths], np.int64)
+    within = [np.cumsum((0, *e.lengths[:-1])) for e in examples]
+    first = np.concatenate([start + offsets for start, offsets in zip(starts, within, strict=True)])
+    borders = _borders(first, lengths, total, row_tokens)
+    spans = np.diff(borders)
+    sequence = np.repeat(np.arange(len(spans)), spans)  # [T] which sequence a token belongs to
+    positions = np.arange(total) - borders[:-1][sequence]
+    row_first = sequence[np.arange(0, total, row_tokens)]
+    documents = sequence - np.repeat(row_first, row_tokens)
+    room = 1 << int(len(borders)).bit_length()  # a round length, so that compiled code sees few shapes
+    cu_seqlens = np.full(room, total, np.int32)
+    cu_seqlens[: len(borders)] = borders
+    if reaches is not None:  # filler sees itself, all of it
+        real = np.zeros(total, bool)
+        for start, length in zip(first, lengths, strict=True):
+            real[start : start + length] = True
+        reaches[~real] = row_tokens
+    packed = Packed(
+        tokens=torch.from_numpy(tokens),
+        positions=torch.from_numpy(positions),
+        documents=torch.from_numpy(documents),
+        cu_seqlens=torch.from_numpy(cu_seqlens),
+        max_seqlen=row_tokens,
+        row_tokens=row_tokens,
+        first=torch.from_numpy(first),
+        last=torch.from_numpy(first + lengths - 1),
+        attention=attention,
+        reach=None if reaches is None else torch.from_numpy(reaches),
+        segments=None if segments is None else torch.from_numpy(segments),
+    )
+    return packed, starts
+
+
+def _first_fit(examples: Sequence[Example], row_tokens: int) -> tuple[npt.NDArray[np.int64], int]:
+    used: list[int] = []  # tokens taken in each row
+    open_from = 0  # rows before this one are full
+    starts = np.empty(len(examples), np.int64)
+    for number, example in enumerate(examples):
+        wanted = example.capacity or len(example.tokens)
+        row = next((r for r in range(open_from, len(used)) if used[r] + wanted <= row_tokens), len(used))
+        if row == len(used):
+            used.append(0)
+        starts[number] = row * row_tokens + used[row]
+        used[row] += wanted
+        while open_from < len(used) and used[open_from] >= row_tokens:
+            open_from += 1
+    return starts, len(used)
+
+
+def _borders(
+    first: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], total: int, row_tokens: int
+) -> npt.NDArray[np.int64]:
+    """Borders of all sequences: the real ones, and the filler after and between them, cut at row ends."""
+    marks = np.concatenate([first, first + lengths, np.arange(0, total + 1, row_tokens)])
+    return np.unique(marks)

@@ -1,0 +1,121 @@
+"""Encoder: turns packed token ids into hidden states. It has no head; objectives build those."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import attrs
+from torch import Tensor, nn
+
+from lmkit.batch import Attention, Cache, Packed
+from lmkit.errors import FitError
+from lmkit.interfaces.tokenizer import Vocabulary
+
+
+@attrs.frozen(kw_only=True)
+class HeadStyle:
+    """How heads on this encoder are built, so that an export finds its own architecture's head."""
+
+    transform: bool = False
+    """A dense layer, activation and norm between hidden states and the vocabulary (BERT)."""
+    activation: str = "gelu"
+    """Of the transform: "gelu" (exact), "gelu_tanh", "relu", "relu2", "silu" or "tanh"."""
+    eps: float = 1e-5
+    """Of the transform's layer norm."""
+    bias: bool = False
+    """A bias for each token of the vocabulary."""
+
+
+@attrs.frozen
+class Renamed:
+    """One parameter of lmkit's under the names that transformers gives it."""
+
+    names: tuple[str, ...]
+    """Several: theirs, concatenated along the first dimension, are ours."""
+    transposed: bool = False
+    """Theirs is stored as [in, out] (GPT-2's Conv1D)."""
+
+
+class Encoder(nn.Module, ABC):
+    """Turns packed token ids into hidden states: `__init__` and `forward` are enough, all else has a default."""
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    """A closed attrs class, each field with a sentence."""
+    state_version: ClassVar[int] = 1
+    """Raised when the weights change their names or meaning; `upgrade` then reads the older ones."""
+    attention: ClassVar[frozenset[Attention]]
+    """What it can do: "bidirectional", "causal", "mixed"."""
+    takes_context: ClassVar[bool] = False
+    """Whether it reads a second Packed, as decoders of encoder-decoder models do."""
+
+    width: int
+    """Size of a hidden state."""
+    token_embedding: nn.Embedding
+    """[vocabulary, width]: objectives tie their vocabulary head to it."""
+
+    @abstractmethod
+    def __init__(self, config: Any, vocabulary: Vocabulary) -> None:
+        """Build it with fresh weights, drawn from torch's generator; raises FitError for a config that cannot be."""
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, inputs: Packed) -> Tensor:
+        """Hidden states [T, width] of `inputs`; no sequence may see another."""
+
+    @property
+    def longest(self) -> int | None:
+        """Longest sequence it can read, in tokens; None: no limit."""
+        return None
+
+    @property
+    def layers(self) -> Sequence[nn.Module]:
+        """The repeated blocks, first to last: for activation checkpointing, freezing and sharding."""
+        return ()
+
+    @property
+    def head_style(self) -> HeadStyle:
+        """How heads on this encoder are built."""
+        return HeadStyle()
+
+    @property
+    def pooler(self) -> nn.Module | None:
+        """The module that `pool` needs beyond hidden states; an objective that does not pool freezes it."""
+        return None
+
+    def roles(self) -> Mapping[str, str]:
+        """Parameter -> "hidden", "hidden/N" (N matrices stacked in one), "embedding" or "scalar".
+
+        Muon trains hidden matrices, each of a stack alone; embeddings and scalars (norms, biases) go to AdamW, and
+        scalars are not decayed.  By default: matrices of embeddings are "embedding", other matrices "hidden".
+        """
+        embeddings = {id(m.weight) for m in self.modules() if isinstance(m, nn.Embedding)}
+        return {
+            name: "embedding" if id(p) in embeddings else "hidden" if p.ndim == 2 else "scalar"
+            for name, p in self.named_parameters()
+        }
+
+    def pool(self, hidden: Tensor, inputs: Packed) -> Tensor:
+        """[S, width]: one state for each sequence, its first (bidirectional) or its last."""
+        return hidden[inputs.first if inputs.attention == "bidirectional" else inputs.last]
+
+    def new_cache(self, sequences: int, capacity: int) -> Cache | None:
+        """An empty cache for `sequences` rows of at most `capacity` tokens; None: generation reads all again."""
+        return None
+
+    def smaller(self, factor: float) -> Any:
+        """A Config of the same architecture, `factor` times as wide; raises FitError where it has none."""
+        raise FitError(f'encoder "{self.name}" does not say how to make a smaller one of itself')
+
+    def transformers_names(self) -> Mapping[str, Renamed] | None:
+        """Each parameter under its names in transformers, or None where transformers has no such architecture."""
+        return None
+
+    @classmethod
+    def upgrade(cls, weights: dict[str, Tensor], state_version: int) -> dict[str, Tensor]:
+        """Weights saved by an older `state_version`, under today's names and meaning."""
+        raise FitError(
+            f'encoder "{cls.name}" does not read weights of state version {state_version}, only {cls.state_version}'
+        )

@@ -1,0 +1,58 @@
+"""Task: turns rows of a data set into examples for an objective, and hidden states into answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch import nn
+
+from lmkit.batch import Example
+from lmkit.interfaces.encoder import Encoder
+from lmkit.interfaces.objective import Objective
+from lmkit.interfaces.tokenizer import Tokenizer
+
+Row = Mapping[str, Any]
+
+
+class Task(ABC):
+    """Turns rows of a data set into examples for an objective, and hidden states into answers."""
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    """A closed attrs class, each field with a sentence: columns, labels, how to decode."""
+    reads: ClassVar[frozenset[str]]
+    """The head kinds that `predict` understands."""
+
+    @abstractmethod
+    def __init__(self, config: Any, tokenizer: Tokenizer) -> None:
+        """Raises FitError where the tokenizer lacks a special token that the task needs."""
+
+    @abstractmethod
+    def build_objective(self, labels: Sequence[str]) -> Objective:
+        """The objective that fine-tunes for this task; `labels` are those found in the data, sorted."""
+
+    @abstractmethod
+    def examples(self, row: Row) -> Iterator[Example]:
+        """The examples of one row, several for a long document; raises DataError that says what is wrong with it."""
+
+    @abstractmethod
+    def predict(
+        self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int
+    ) -> Iterator[Any]:
+        """One answer a row, in order; memory does not grow with the number of rows, nor answers change with
+        `batch_tokens`.  A row that cannot be read gives {"error": sentence} in its place.
+        """
+
+    def tally(self, prediction: Any, row: Row) -> Mapping[str, float]:
+        """Sums that `score` turns into metrics; empty where the row has no gold answer."""
+        return {}
+
+    def score(self, total: Mapping[str, float]) -> Mapping[str, float]:
+        """Metrics of summed tallies."""
+        return {}
+
+    def labels(self, row: Row) -> Sequence[str]:
+        """The labels that a row names, for tasks whose labels are found in the data."""
+        return ()
