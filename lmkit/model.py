@@ -1,0 +1,94 @@
+"""Model = encoder + objective + head: what the engine trains. Pairs that do not fit are refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lmkit.batch import Batch
+from lmkit.errors import FitError
+from lmkit.interfaces import Encoder, Objective, Task, Vocabulary
+
+
+class Model(nn.Module):
+    """Sums an objective's loss over a batch; `head` is the objective's own, built for `encoder`."""
+
+    def __init__(self, encoder: Encoder, objective: Objective, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.objective = objective
+        self.head = head
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """One sum for each loss term."""
+        return self.objective.loss(self.encoder, self.head, batch)
+
+    def measure(self, batch: Batch) -> dict[str, Tensor]:
+        """The sums of validation: each term's loss and what else the objective measures."""
+        return self.objective.measure(self.encoder, self.head, batch)
+
+    def roles(self) -> Mapping[str, str]:
+        """Every parameter's role, under its name in this module."""
+        head = {f"head.{name}": role for name, role in self.objective.head_roles(self.head).items()}
+        return {f"encoder.{name}": role for name, role in self.encoder.roles().items()} | head
+
+
+def why_not(encoder: type[Encoder], objective: Objective | type[Objective]) -> str | None:
+    """Why this objective cannot train on this encoder, or None where it can."""
+    if objective.attention not in encoder.attention:
+        able = ", ".join(sorted(encoder.attention))
+        return (
+            f'objective "{objective.name}" needs an encoder with {objective.attention} attention; '
+            f'encoder "{encoder.name}" has {able}'
+        )
+    if objective.needs_context and not encoder.takes_context:
+        return (
+            f'objective "{objective.name}" needs an encoder that reads a context; '
+            f'encoder "{encoder.name}" does not'
+        )
+    return None
+
+
+def why_not_task(task: type[Task], head_kind: str) -> str | None:
+    """Why this task cannot use a head of this kind, or None where it can."""
+    if head_kind in task.reads:
+        return None
+    wanted = ", ".join(sorted(task.reads))
+    return f'task "{task.name}" reads heads of kind {wanted}; this run has a head of kind {head_kind}'
+
+
+def build_model(
+    encoder: type[Encoder], config: Any, objective: Objective, vocabulary: Vocabulary, *, seed: int, longest: int
+) -> Model:
+    """A model with fresh weights, drawn from `seed` alone; raises FitError where the parts do not fit.
+
+    `longest` is the longest sequence that will be read, in tokens.
+    """
+    reason = why_not(encoder, objective)
+    if reason:
+        raise FitError(reason)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        built = encoder(config, vocabulary)
+        check_length(built, longest)
+        head = objective.build_head(built)
+    return join(built, objective, head)
+
+
+def join(encoder: Encoder, objective: Objective, head: nn.Module) -> Model:
+    """The model of these parts; the pooler is frozen where the objective does not use it."""
+    if not objective.pools and encoder.pooler is not None:
+        encoder.pooler.requires_grad_(False)
+    return Model(encoder, objective, head)
+
+
+def check_length(encoder: Encoder, longest: int) -> None:
+    """Raise FitError where `encoder` cannot read sequences of `longest` tokens."""
+    if encoder.longest is not None and longest > encoder.longest:
+        raise FitError(
+            f'encoder "{encoder.name}" reads at most {encoder.longest} tokens, but train.block_tokens is {longest}: '
+            f"lower it, or build the encoder with more positions"
+        )

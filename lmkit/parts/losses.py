@@ -1,0 +1,78 @@
+"""The vocabulary's cross entropy, summed, in chunks: its memory does not grow with the number of positions.
+
+The gradient of each chunk is made while its logits are at hand, in the forward pass, so that logits are computed once
+and never kept: a third less matrix work than recomputing them, and [chunk, vocabulary] numbers instead of [N, vocabulary].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK = 2048
+"""Positions whose logits are held at once."""
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """Sum over n of weights[n] * -log softmax(features[n] @ embedding.T + bias)[targets[n]]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, embedding: Tensor, bias: Tensor | None, targets: Tensor, weights: Tensor
+    ) -> Tensor:
+        total = torch.zeros((), dtype=torch.float32, device=features.device)
+        wants_gradient = any(ctx.needs_input_grad)
+        d_features = torch.empty_like(features) if wants_gradient else None
+        d_embedding = torch.zeros_like(embedding, dtype=torch.float32) if wants_gradient else None
+        d_bias = torch.zeros_like(bias, dtype=torch.float32) if wants_gradient and bias is not None else None
+        for start in range(0, features.shape[0], CHUNK):
+            chunk = slice(start, start + CHUNK)
+            logits = features[chunk] @ embedding.t()  # [chunk, vocabulary]
+            if bias is not None:
+                logits = logits + bias.to(logits.dtype)
+            logits = logits.float()
+            scale = torch.logsumexp(logits, dim=-1, keepdim=True)
+            target = targets[chunk, None]
+            losses = scale[:, 0] - logits.gather(1, target)[:, 0]
+            total = total + (losses * weights[chunk]).sum()
+            if d_features is not None and d_embedding is not None:
+                slope = torch.exp(logits - scale)
+                slope.scatter_add_(1, target, torch.full_like(target, -1, dtype=slope.dtype))
+                slope = slope * weights[chunk, None]
+                if d_bias is not None:
+                    d_bias = d_bias + slope.sum(0)
+                slope = slope.to(features.dtype)
+                d_features[chunk] = slope @ embedding
+                d_embedding = d_embedding + (slope.t() @ features[chunk]).float()
+        ctx.save_for_backward(d_features, d_embedding, d_bias)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        d_features, d_embedding, d_bias = ctx.saved_tensors
+        scale = upstream[0]
+        return (
+            d_features * scale.to(d_features.dtype),
+            (d_embedding * scale).to(d_features.dtype),
+            None if d_bias is None else d_bias * scale,
+            None,
+            None,
+        )
+
+
+def cross_entropy_sum(
+    features: Tensor, embedding: Tensor, targets: Tensor, *, bias: Tensor | None = None, weights: Tensor | None = None
+) -> Tensor:
+    """Sum of the cross entropies of [N, vocabulary] logits `features @ embedding.T + bias`, in float32.
+
+    `features` [N, width], `embedding` [vocabulary, width], `targets` [N] ids, `weights` [N] (0 for an unused slot).
+    """
+    if torch.is_autocast_enabled(features.device.type):
+        dtype = torch.get_autocast_dtype(features.device.type)
+        features, embedding = features.to(dtype), embedding.to(dtype)
+    if weights is None:
+        weights = torch.ones_like(targets, dtype=torch.float32)
+    total: Tensor = _ChunkedCrossEntropy.apply(features, embedding, bias, targets, weights)
+    return total

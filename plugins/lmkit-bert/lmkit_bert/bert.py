@@ -1,0 +1,159 @@
+"""Encoder "bert": BERT's own architecture (Devlin et al. 2019), parameter for parameter that of transformers' BertModel.
+
+Query, key and value are one matrix, so that a layer multiplies the hidden states once instead of three times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import attrs
+import torch
+import torch.nn.functional as F
+from attrs import validators
+from torch import Tensor, nn
+
+from lmkit.batch import Attention, Packed
+from lmkit.interfaces import Encoder, HeadStyle, Renamed, Vocabulary
+from lmkit.parts.attention import attend, attention_bias, compute_dtype, merge_heads, split_heads
+from lmkit.parts.layers import ACTIVATIONS, draw_weights
+
+
+@attrs.frozen(kw_only=True)
+class BertConfig:
+    """The shape of a BERT; the defaults are a small one that a laptop trains."""
+
+    layers: int = attrs.field(default=4, validator=validators.ge(1))
+    """Transformer blocks."""
+    width: int = attrs.field(default=256, validator=validators.ge(1))
+    """Size of a hidden state."""
+    heads: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
+    """Attention heads; by default one for each 64 of the width."""
+    feed_forward: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
+    """Size of a block's inner layer; by default four times the width."""
+    positions: int = attrs.field(default=512, validator=validators.ge(1))
+    """Longest sequence that it can read, in tokens."""
+    activation: Literal["gelu", "gelu_tanh", "relu", "relu2", "silu"] = "gelu"
+    """Of the inner layer."""
+    dropout: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
+    """Share of states and attention probabilities dropped in training; pre-training does best without."""
+    eps: float = attrs.field(default=1e-12, validator=validators.gt(0))
+    """Of the layer norms."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.width % self.num_heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.num_heads}")
+
+    @property
+    def num_heads(self) -> int:
+        return self.heads or max(1, self.width // 64)
+
+
+class Bert(Encoder):
+    """BERT's encoder with its pooler."""
+
+    name = "bert"
+    Config = BertConfig
+    attention: ClassVar[frozenset[Attention]] = frozenset({"bidirectional", "causal", "mixed"})
+
+    def __init__(self, config: BertConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        self.config = config
+        self.width = config.width
+        self.token_embedding = nn.Embedding(vocabulary.size, config.width)
+        self.position_embedding = nn.Embedding(config.positions, config.width)
+        self.segment_embedding = nn.Embedding(2, config.width)
+        self.norm = nn.LayerNorm(config.width, eps=config.eps)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.pooling = nn.Linear(config.width, config.width)
+        draw_weights(self, 0.02)
+
+    def forward(self, inputs: Packed) -> Tensor:
+        segments = torch.zeros_like(inputs.tokens) if inputs.segments is None else inputs.segments
+        hidden = self.token_embedding(inputs.tokens) + self.position_embedding(inputs.positions)
+        hidden = self.dropout(self.norm(hidden + self.segment_embedding(segments)))
+        bias = attention_bias(inputs, compute_dtype(hidden))
+        for block in self.blocks:
+            hidden = block(hidden, bias, inputs.row_tokens)
+        result: Tensor = hidden
+        return result
+
+    @property
+    def longest(self) -> int:
+        return self.config.positions
+
+    @property
+    def layers(self) -> Sequence[nn.Module]:
+        return tuple(self.blocks)
+
+    @property
+    def head_style(self) -> HeadStyle:
+        return HeadStyle(transform=True, activation=self.config.activation, eps=self.config.eps, bias=True)
+
+    @property
+    def pooler(self) -> nn.Module:
+        return self.pooling
+
+    def pool(self, hidden: Tensor, inputs: Packed) -> Tensor:
+        """[S, width]: the first state through a dense layer and tanh, as BERT's next-sentence head reads it."""
+        return torch.tanh(self.pooling(hidden[inputs.first]))
+
+    def roles(self) -> Mapping[str, str]:
+        stacked = {f"blocks.{i}.qkv.weight": "hidden/3" for i in range(self.config.layers)}
+        return {**super().roles(), **stacked}
+
+    def smaller(self, factor: float) -> BertConfig:
+        size = self.config.width // self.config.num_heads
+        heads = max(1, round(self.config.num_heads * factor))
+        return attrs.evolve(self.config, width=heads * size, heads=heads, feed_forward=None)
+
+    def transformers_names(self) -> Mapping[str, Renamed]:
+        names: dict[str, Renamed] = {
+            "token_embedding.weight": Renamed(("embeddings.word_embeddings.weight",)),
+            "position_embedding.weight": Renamed(("embeddings.position_embeddings.weight",)),
+            "segment_embedding.weight": Renamed(("embeddings.token_type_embeddings.weight",)),
+        }
+        modules = {"norm": ("embeddings.LayerNorm",), "pooling": ("pooler.dense",)}
+        for i in range(self.config.layers):
+            theirs = f"encoder.layer.{i}"
+            modules |= {
+                f"blocks.{i}.qkv": tuple(f"{theirs}.attention.self.{part}" for part in ("query", "key", "value")),
+                f"blocks.{i}.attention_out": (f"{theirs}.attention.output.dense",),
+                f"blocks.{i}.attention_norm": (f"{theirs}.attention.output.LayerNorm",),
+                f"blocks.{i}.inner": (f"{theirs}.intermediate.dense",),
+                f"blocks.{i}.outer": (f"{theirs}.output.dense",),
+                f"blocks.{i}.outer_norm": (f"{theirs}.output.LayerNorm",),
+            }
+        for ours, parts in modules.items():
+            for kind in ("weight", "bias"):
+                names[f"{ours}.{kind}"] = Renamed(tuple(f"{part}.{kind}" for part in parts))
+        return names
+
+
+class Block(nn.Module):
+    """Attention and a feed-forward layer, each normed after its residual."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        width, inner = config.width, config.feed_forward or 4 * config.width
+        self.heads = config.num_heads
+        self.drop = config.dropout
+        self.activation = ACTIVATIONS[config.activation]
+        self.qkv = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.attention_norm = nn.LayerNorm(width, eps=config.eps)
+        self.inner = nn.Linear(width, inner)
+        self.outer = nn.Linear(inner, width)
+        self.outer_norm = nn.LayerNorm(width, eps=config.eps)
+
+    def forward(self, hidden: Tensor, bias: Tensor, row_tokens: int) -> Tensor:
+        """[T, width] -> [T, width]; `bias` [R, 1, L, L] says who sees whom."""
+        drop = self.drop if self.training else 0.0
+        query, key, value = (split_heads(s, self.heads, row_tokens) for s in self.qkv(hidden).chunk(3, dim=-1))
+        attended = self.attention_out(merge_heads(attend(query, key, value, bias, drop)))
+        hidden = self.attention_norm(hidden + F.dropout(attended, drop, bool(drop)))
+        fed = self.outer(self.activation(self.inner(hidden)))
+        normed: Tensor = self.outer_norm(hidden + F.dropout(fed, drop, bool(drop)))
+        return normed

@@ -1,0 +1,113 @@
+"""Objective "mlm": predict masked tokens at their own positions (Devlin et al. 2019, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+import torch
+from attrs import validators
+from torch import Tensor, nn
+
+from lmkit.batch import Attention, Example, pack
+from lmkit.errors import FitError
+from lmkit.interfaces import Encoder, Objective, Vocabulary
+from lmkit.parts.corruption import Masker
+from lmkit.parts.heads import VocabularyHead
+from lmkit.parts.losses import cross_entropy_sum
+from lmkit.parts.scored import ScoredBatch
+
+VALIDATION_RATE = 0.15
+"""Masked share in validation, whatever the training rate, so that runs can be compared."""
+
+_share = [validators.ge(0), validators.le(1)]
+
+
+@attrs.frozen(kw_only=True)
+class MaskedConfig:
+    """How much is masked, and with what."""
+
+    rate: float = attrs.field(default=0.3, validator=[validators.gt(0), validators.le(1)])
+    """Share of tokens to predict at the start of training."""
+    final_rate: float | None = attrs.field(default=None, validator=validators.optional(_share))
+    """Share at the end, reached in a straight line; by default the rate stays."""
+    masked: float = attrs.field(default=0.8, validator=_share)
+    """Share of those that become the mask token."""
+    random: float = attrs.field(default=0.1, validator=_share)
+    """Share of those that become a random token; the rest stay as they are."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.masked + self.random > 1:
+            raise ValueError(f"masked {self.masked} and random {self.random} are more than 1 together")
+
+    def rate_at(self, progress: float | None) -> float:
+        """The rate when this share of the budget is spent; None: in validation."""
+        if progress is None:
+            return VALIDATION_RATE
+        return self.rate + ((self.final_rate or self.rate) - self.rate) * progress
+
+
+class MaskedLanguageModelling(Objective):
+    """Predict masked tokens at their own positions."""
+
+    name = "mlm"
+    Config = MaskedConfig
+    head_kind = "token"
+    attention: Attention = "bidirectional"  # type: ignore[misc]
+
+    def __init__(self, config: MaskedConfig, vocabulary: Vocabulary) -> None:
+        if "mask" not in vocabulary.special:
+            raise FitError('objective "mlm" needs a tokenizer with a mask token; this one has none')
+        self.config = config
+        self._filler = vocabulary.special["pad"]
+        self._masker = Masker(vocabulary, vocabulary.special["mask"], config.masked, config.random)
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        return {"mlm": 1.0}
+
+    def build_head(self, encoder: Encoder) -> VocabularyHead:
+        return VocabularyHead(encoder)
+
+    def collate(self, examples: Sequence[Example], *, progress: float | None) -> ScoredBatch:
+        rate = self.config.rate_at(progress)
+        corrupted = [self._masker.corrupt(e.tokens, rate, e.rng()) for e in examples]
+        changed = [attrs.evolve(e, tokens=c.tokens) for e, c in zip(examples, corrupted, strict=True)]
+        inputs, starts = pack(changed, attention=self.attention, filler=self._filler)
+        slots = [_slots(e, len(c.scored), rate) for e, c in zip(examples, corrupted, strict=True)]
+        room = sum(slots) if any(e.capacity for e in examples) else sum(slots) + -sum(slots) % 64
+        scored, targets, weights = np.zeros(room, np.int64), np.zeros(room, np.int64), np.zeros(room, np.float32)
+        at = 0
+        for start, part, slot in zip(starts, corrupted, slots, strict=True):
+            used = slice(at, at + len(part.scored))
+            scored[used], targets[used], weights[used] = start + part.scored, part.targets, 1
+            at += slot
+        return ScoredBatch(
+            inputs=inputs,
+            counts={"mlm": sum(len(c.scored) for c in corrupted)},
+            tokens=sum(len(e.tokens) for e in examples),
+            scored=torch.from_numpy(scored),
+            targets=torch.from_numpy(targets),
+            weights=torch.from_numpy(weights),
+        )
+
+    def loss(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:  # type: ignore[override]
+        assert isinstance(head, VocabularyHead)
+        features = head.transform(encoder(batch.inputs)[batch.scored])
+        embedding = encoder.token_embedding.weight
+        return {"mlm": cross_entropy_sum(features, embedding, batch.targets, bias=head.bias, weights=batch.weights)}
+
+    def measure(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:  # type: ignore[override]
+        """The loss, and "mlm.accuracy": masked tokens whose likeliest prediction is right."""
+        logits = head(encoder(batch.inputs)[batch.scored], encoder.token_embedding.weight).float()
+        losses = nn.functional.cross_entropy(logits, batch.targets, reduction="none")
+        right = (logits.argmax(-1) == batch.targets).float()
+        return {"mlm": (losses * batch.weights).sum(), "mlm.accuracy": (right * batch.weights).sum()}
+
+
+def _slots(example: Example, scored: int, rate: float) -> int:
+    """Room for an example's predictions: constant for the blocks of a batch, so that shapes are static."""
+    if not example.capacity:
+        return scored
+    return -(-max(1, round(rate * example.capacity)) // 8) * 8

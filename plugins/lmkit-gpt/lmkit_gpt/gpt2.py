@@ -1,0 +1,144 @@
+"""Encoder "gpt2": GPT-2's own architecture (Radford et al. 2019), parameter for parameter that of transformers' GPT2Model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import attrs
+import torch.nn.functional as F
+from attrs import validators
+from torch import Tensor, nn
+
+from lmkit.batch import Attention, Packed
+from lmkit.interfaces import Encoder, Renamed, Vocabulary
+from lmkit.parts.attention import KeyValueCache, attend, attention_bias, compute_dtype, merge_heads, split_heads
+from lmkit.parts.layers import ACTIVATIONS, draw_weights
+
+
+@attrs.frozen(kw_only=True)
+class Gpt2Config:
+    """The shape of a GPT-2; the defaults are a small one that a laptop trains."""
+
+    layers: int = attrs.field(default=4, validator=validators.ge(1))
+    """Transformer blocks."""
+    width: int = attrs.field(default=256, validator=validators.ge(1))
+    """Size of a hidden state."""
+    heads: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
+    """Attention heads; by default one for each 64 of the width."""
+    feed_forward: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
+    """Size of a block's inner layer; by default four times the width."""
+    positions: int = attrs.field(default=1024, validator=validators.ge(1))
+    """Longest sequence that it can read, in tokens."""
+    activation: Literal["gelu", "gelu_tanh", "relu", "relu2", "silu"] = "gelu_tanh"
+    """Of the inner layer."""
+    dropout: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
+    """Share of states and attention probabilities dropped in training; pre-training does best without."""
+    eps: float = attrs.field(default=1e-5, validator=validators.gt(0))
+    """Of the layer norms."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.width % self.num_heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.num_heads}")
+
+    @property
+    def num_heads(self) -> int:
+        return self.heads or max(1, self.width // 64)
+
+
+class Gpt2(Encoder):
+    """GPT-2's decoder stack, with a cache for generation."""
+
+    name = "gpt2"
+    Config = Gpt2Config
+    attention: ClassVar[frozenset[Attention]] = frozenset({"causal", "bidirectional", "mixed"})
+
+    def __init__(self, config: Gpt2Config, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        self.config = config
+        self.width = config.width
+        self.token_embedding = nn.Embedding(vocabulary.size, config.width)
+        self.position_embedding = nn.Embedding(config.positions, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width, eps=config.eps)
+        draw_weights(self, 0.02)
+        for block in self.blocks:  # section 2.3: residual layers are scaled by their number
+            for out in (block.attention_out, block.outer):
+                nn.init.normal_(out.weight, std=0.02 * (2 * config.layers) ** -0.5)
+
+    def forward(self, inputs: Packed) -> Tensor:
+        hidden = self.token_embedding(inputs.tokens) + self.position_embedding(inputs.positions)
+        hidden = self.dropout(hidden)
+        bias = attention_bias(inputs, compute_dtype(hidden))
+        for number, block in enumerate(self.blocks):
+            hidden = block(hidden, bias, inputs, number)
+        normed: Tensor = self.norm(hidden)
+        return normed
+
+    @property
+    def longest(self) -> int:
+        return self.config.positions
+
+    @property
+    def layers(self) -> Sequence[nn.Module]:
+        return tuple(self.blocks)
+
+    def roles(self) -> Mapping[str, str]:
+        stacked = {f"blocks.{i}.qkv.weight": "hidden/3" for i in range(self.config.layers)}
+        return {**super().roles(), **stacked}
+
+    def new_cache(self, sequences: int, capacity: int) -> KeyValueCache:
+        heads = self.config.num_heads
+        return KeyValueCache(self.config.layers, sequences, heads, capacity, self.width // heads)
+
+    def smaller(self, factor: float) -> Gpt2Config:
+        size = self.config.width // self.config.num_heads
+        heads = max(1, round(self.config.num_heads * factor))
+        return attrs.evolve(self.config, width=heads * size, heads=heads, feed_forward=None)
+
+    def transformers_names(self) -> Mapping[str, Renamed]:
+        names: dict[str, Renamed] = {
+            "token_embedding.weight": Renamed(("wte.weight",)),
+            "position_embedding.weight": Renamed(("wpe.weight",)),
+            "norm.weight": Renamed(("ln_f.weight",)),
+            "norm.bias": Renamed(("ln_f.bias",)),
+        }
+        products = {"qkv": "attn.c_attn", "attention_out": "attn.c_proj", "inner": "mlp.c_fc", "outer": "mlp.c_proj"}
+        for i in range(self.config.layers):
+            for ours, theirs in products.items():
+                names[f"blocks.{i}.{ours}.weight"] = Renamed((f"h.{i}.{theirs}.weight",), transposed=True)
+                names[f"blocks.{i}.{ours}.bias"] = Renamed((f"h.{i}.{theirs}.bias",))
+            for ours, theirs in {"attention_norm": "ln_1", "inner_norm": "ln_2"}.items():
+                for kind in ("weight", "bias"):
+                    names[f"blocks.{i}.{ours}.{kind}"] = Renamed((f"h.{i}.{theirs}.{kind}",))
+        return names
+
+
+class Block(nn.Module):
+    """Attention and a feed-forward layer, each normed before it reads the residual stream."""
+
+    def __init__(self, config: Gpt2Config) -> None:
+        super().__init__()
+        width, inner = config.width, config.feed_forward or 4 * config.width
+        self.heads = config.num_heads
+        self.drop = config.dropout
+        self.activation = ACTIVATIONS[config.activation]
+        self.attention_norm = nn.LayerNorm(width, eps=config.eps)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.inner_norm = nn.LayerNorm(width, eps=config.eps)
+        self.inner = nn.Linear(width, inner)
+        self.outer = nn.Linear(inner, width)
+
+    def forward(self, hidden: Tensor, bias: Tensor, inputs: Packed, number: int) -> Tensor:
+        """[T, width] -> [T, width]; `bias` says who sees whom, `number` is the block's own in the cache."""
+        drop = self.drop if self.training else 0.0
+        states = self.qkv(self.attention_norm(hidden)).chunk(3, dim=-1)
+        query, key, value = (split_heads(s, self.heads, inputs.row_tokens) for s in states)
+        if isinstance(inputs.cache, KeyValueCache):
+            key, value = inputs.cache.extend(number, inputs, key, value)
+        attended = self.attention_out(merge_heads(attend(query, key, value, bias, drop)))
+        hidden = hidden + F.dropout(attended, drop, bool(drop))
+        fed = self.outer(self.activation(self.inner(self.inner_norm(hidden))))
+        return hidden + F.dropout(fed, drop, bool(drop))
