@@ -1,0 +1,99 @@
+"""What users install: wheels built from source archives, put into a fresh environment, used from another folder.
+
+The fresh environment links to the dependencies installed beside this test, so that nothing is downloaded; lmkit itself comes
+from the wheels alone.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROJECTS = [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Standard output of a command that must succeed, outside the checkout."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the source archive and the wheel of every project, each wheel built from its archive."""
+    folder = tmp_path_factory.mktemp("archives")
+    for project in PROJECTS:
+        run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, project, cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def environment(archives: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of a fresh virtual environment into which the wheels are installed."""
+    fresh = tmp_path_factory.mktemp("fresh") / "venv"
+    run(sys.executable, "-m", "venv", "--without-pip", fresh, cwd=archives)
+    site = next(fresh.glob("lib/python*/site-packages"))
+    for entry in Path(pytest.__file__).parent.parent.iterdir():
+        if "lmkit" not in entry.name and not (site / entry.name).exists():
+            (site / entry.name).symlink_to(entry)
+    wheels = sorted(archives.glob("*.whl"))
+    options = ("--no-deps", "--no-index", "--no-compile", "--quiet")
+    run(sys.executable, "-m", "pip", "--python", fresh / "bin/python", "install", *options, *wheels, cwd=archives)
+    return fresh / "bin"
+
+
+def test_every_wheel_has_types_and_licence_and_nothing_else(archives: Path) -> None:
+    wheels = sorted(archives.glob("*.whl"))
+    assert len(wheels) == len(PROJECTS)
+    for wheel in wheels:
+        package, version = wheel.name.split("-")[:2]
+        names = zipfile.ZipFile(wheel).namelist()
+        information = f"{package}-{version}.dist-info"
+        assert f"{package}/py.typed" in names
+        assert f"{information}/licenses/LICENSE" in names
+        assert {name.split("/")[0] for name in names} == {package, information}
+        assert not [name for name in names if "/tests/" in name or "__pycache__" in name]
+
+
+def test_every_module_of_the_checkout_is_in_its_wheel(archives: Path) -> None:
+    for project in PROJECTS:
+        package = project / ("lmkit" if project == ROOT else project.name.replace("-", "_"))
+        (wheel,) = archives.glob(f"{package.name}-*.whl")
+        wanted = {str(path.relative_to(package.parent)) for path in package.rglob("*.py")}
+        assert wanted
+        assert wanted <= set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_source_archives_hold_what_a_wheel_needs_and_no_more(archives: Path) -> None:
+    (core,) = archives.glob("lmkit-*.tar.gz")
+    with tarfile.open(core) as archive:
+        tops = {name.split("/")[1] for name in archive.getnames() if "/" in name}
+    assert tops == {".gitignore", "CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md", "lmkit", "pyproject.toml"}
+
+
+def test_the_installed_library_is_not_the_checkout(environment: Path, tmp_path: Path) -> None:
+    code = "import lmkit, sys; print(lmkit.__file__); print(lmkit.__version__); print('torch' in sys.modules)"
+    where, version, torch = run(environment / "python", "-c", code, cwd=tmp_path).split()
+    assert environment.parent in Path(where).parents
+    assert version == "0.1.0"
+    assert torch == "False"
+
+
+def test_the_installed_command_finds_every_plugin(environment: Path, tmp_path: Path) -> None:
+    found = json.loads(run(environment / "lmkit", "plugins", "--json", cwd=tmp_path))
+    distributions = {component["distribution"] for component in found["components"]}
+    assert distributions == {project.name for project in PROJECTS[1:]}
+    assert {component["state"] for component in found["components"]} == {"ok"}
+
+
+def test_the_module_is_the_command(environment: Path, tmp_path: Path) -> None:
+    by_module = run(environment / "python", "-m", "lmkit", "plugins", "--json", cwd=tmp_path)
+    assert json.loads(by_module) == json.loads(run(environment / "lmkit", "plugins", "--json", cwd=tmp_path))
