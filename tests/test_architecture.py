@@ -1,8 +1,8 @@
 """The rules of the house, read from the source: who imports whom, what the core may not know, what nobody may call.
 
-errors <- batch <- interfaces <- { parts, hookspecs }             what plugins may see
-              model, registry, config, data, checkpoint           what the core does with them
-engine -> errors, batch     report -> errors, batch, engine.events     run -> all below it     cli -> run, registry, testing
+errors <- batch <- interfaces <- { parts, hookspecs }         what plugins may see
+              model, registry, config, data, checkpoint       what the core does with them
+engine -> errors, batch   report -> errors, batch, engine.events   run -> all below it   cli -> run, registry, testing
 """
 
 import ast
@@ -20,7 +20,7 @@ CORE = ROOT / "lmkit"
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 
 FOR_PLUGINS = {"errors", "batch", "interfaces", "hookspecs", "parts"}
-CORE_UNITS = {"model", "registry", "config", "data", "checkpoint"}
+CORE_UNITS = {"model", "registry", "config", "data", "checkpoint", "spelling"}
 BELOW_RUN = FOR_PLUGINS | CORE_UNITS | {"engine"}
 ALLOWED = {
     "errors": set(),

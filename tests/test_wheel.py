@@ -1,7 +1,7 @@
 """What users install: wheels built from source archives, put into a fresh environment, used from another folder.
 
-The fresh environment links to the dependencies installed beside this test, so that nothing is downloaded; lmkit itself comes
-from the wheels alone.
+The fresh environment links to the dependencies installed beside this test, so that nothing is downloaded; lmkit itself
+comes from the wheels alone.
 """
 
 import json
