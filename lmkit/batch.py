@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import attrs
 import numpy as np
@@ -20,7 +20,6 @@ from torch import Tensor
 
 Attention = Literal["bidirectional", "causal", "mixed"]
 IntArray = npt.NDArray[np.integer[Any]]
-Moved = TypeVar("Moved", bound=attrs.AttrsInstance)
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -84,14 +83,14 @@ class Packed:
     context: Packed | None = None
     """What a decoder reads across: sequence i reads the context's sequence i."""
     cache: Cache | None = None
-    """Generation: forward reads earlier tokens from it and adds its own. One sequence a row, starting at its row's start."""
+    """Generation: forward reads earlier tokens from it and adds its own. One sequence a row, from the row's start."""
 
     @property
     def rows(self) -> int:
         return self.tokens.numel() // self.row_tokens
 
     def to(self, device: torch.device | str) -> Self:
-        return _moved(self, device)
+        return attrs.evolve(self, **_moved(self, device))
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -107,16 +106,12 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch with every tensor on `device`."""
-        return _moved(self, device)
+        return attrs.evolve(self, **_moved(self, device))
 
 
-def _moved(item: Moved, device: torch.device | str) -> Moved:
-    changes = {}
-    for field in attrs.fields(type(item)):
-        value = getattr(item, field.name)
-        if isinstance(value, (Tensor, Packed)):
-            changes[field.name] = value.to(device, non_blocking=True) if isinstance(value, Tensor) else value.to(device)
-    return attrs.evolve(item, **changes)
+def _moved(item: Packed | Batch, device: torch.device | str) -> dict[str, Any]:
+    values = ((field.name, getattr(item, field.name)) for field in attrs.fields(type(item)))
+    return {name: value.to(device) for name, value in values if isinstance(value, (Tensor, Packed))}
 
 
 def pack(
@@ -155,7 +150,7 @@ def pack(
     positions = np.arange(total) - borders[:-1][sequence]
     row_first = sequence[np.arange(0, total, row_tokens)]
     documents = sequence - np.repeat(row_first, row_tokens)
-    room = 1 << int(len(borders)).bit_length()  # a round length, so that compiled code sees few shapes
+    room = 1 << len(borders).bit_length()  # a round length, so that compiled code sees few shapes
     cu_seqlens = np.full(room, total, np.int32)
     cu_seqlens[: len(borders)] = borders
     if reaches is not None:  # filler sees itself, all of it

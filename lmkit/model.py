@@ -16,7 +16,7 @@ from lmkit.interfaces import Encoder, Objective, Task, Vocabulary
 class Model(nn.Module):
     """Sums an objective's loss over a batch; `head` is the objective's own, built for `encoder`."""
 
-    def __init__(self, encoder: Encoder, objective: Objective, head: nn.Module) -> None:
+    def __init__(self, encoder: Encoder, objective: Objective[Any], head: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
         self.objective = objective
@@ -36,7 +36,7 @@ class Model(nn.Module):
         return {f"encoder.{name}": role for name, role in self.encoder.roles().items()} | head
 
 
-def why_not(encoder: type[Encoder], objective: Objective | type[Objective]) -> str | None:
+def why_not(encoder: type[Encoder], objective: Objective[Any] | type[Objective[Any]]) -> str | None:
     """Why this objective cannot train on this encoder, or None where it can."""
     if objective.attention not in encoder.attention:
         able = ", ".join(sorted(encoder.attention))
@@ -45,10 +45,7 @@ def why_not(encoder: type[Encoder], objective: Objective | type[Objective]) -> s
             f'encoder "{encoder.name}" has {able}'
         )
     if objective.needs_context and not encoder.takes_context:
-        return (
-            f'objective "{objective.name}" needs an encoder that reads a context; '
-            f'encoder "{encoder.name}" does not'
-        )
+        return f'objective "{objective.name}" needs an encoder that reads a context; encoder "{encoder.name}" does not'
     return None
 
 
@@ -61,7 +58,7 @@ def why_not_task(task: type[Task], head_kind: str) -> str | None:
 
 
 def build_model(
-    encoder: type[Encoder], config: Any, objective: Objective, vocabulary: Vocabulary, *, seed: int, longest: int
+    encoder: type[Encoder], config: Any, objective: Objective[Any], vocabulary: Vocabulary, *, seed: int, longest: int
 ) -> Model:
     """A model with fresh weights, drawn from `seed` alone; raises FitError where the parts do not fit.
 
@@ -78,7 +75,7 @@ def build_model(
     return join(built, objective, head)
 
 
-def join(encoder: Encoder, objective: Objective, head: nn.Module) -> Model:
+def join(encoder: Encoder, objective: Objective[Any], head: nn.Module) -> Model:
     """The model of these parts; the pooler is frozen where the objective does not use it."""
     if not objective.pools and encoder.pooler is not None:
         encoder.pooler.requires_grad_(False)

@@ -1,9 +1,9 @@
 """The four nouns: all that a plugin author has to read.
 
-    Tokenizer   text <-> ids, with offsets
-    Encoder     packed ids -> hidden states; has no head
-    Objective   examples -> batches; builds its head; SUMS its loss
-    Task        rows of a data set -> examples, hidden states -> answers
+Tokenizer   text <-> ids, with offsets
+Encoder     packed ids -> hidden states; has no head
+Objective   examples -> batches; builds its head; SUMS its loss
+Task        rows of a data set -> examples, hidden states -> answers
 """
 
 from lmkit.interfaces.encoder import Encoder, HeadStyle, Renamed

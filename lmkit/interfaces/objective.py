@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor, nn
 
@@ -12,9 +12,14 @@ from lmkit.batch import Attention, Batch, Example
 from lmkit.interfaces.encoder import Encoder
 from lmkit.interfaces.tokenizer import Vocabulary
 
+Its = TypeVar("Its", bound=Batch)
 
-class Objective(ABC):
-    """Says what to predict; made of a config and a vocabulary only, so that it travels to data workers."""
+
+class Objective(ABC, Generic[Its]):
+    """Says what to predict; made of a config and a vocabulary only, so that it travels to data workers.
+
+    `Objective[MyBatch]` says which kind of Batch its `collate` makes and its `loss` reads.
+    """
 
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
@@ -44,7 +49,7 @@ class Objective(ABC):
         """The head for `encoder`, with fresh weights; what is tied to the encoder is not stored in it."""
 
     @abstractmethod
-    def collate(self, examples: Sequence[Example], *, progress: float | None) -> Batch:
+    def collate(self, examples: Sequence[Example], *, progress: float | None) -> Its:
         """One batch of `examples`; ALL randomness happens here, from each example's own `rng()`.
 
         `progress` is the share of the training budget that is spent, from 0 to 1; None: validation, at fixed rates.
@@ -52,10 +57,10 @@ class Objective(ABC):
         """
 
     @abstractmethod
-    def loss(self, encoder: Encoder, head: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, encoder: Encoder, head: nn.Module, batch: Its) -> dict[str, Tensor]:
         """One SUM for each term of `weights`, never a mean, zero where the batch has nothing of it."""
 
-    def measure(self, encoder: Encoder, head: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def measure(self, encoder: Encoder, head: nn.Module, batch: Its) -> dict[str, Tensor]:
         """Sums for validation: each term's loss, and more as "term.what" (such as "mlm.accuracy").
 
         Each is divided by the count of the term before its dot.

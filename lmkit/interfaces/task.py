@@ -30,7 +30,7 @@ class Task(ABC):
         """Raises FitError where the tokenizer lacks a special token that the task needs."""
 
     @abstractmethod
-    def build_objective(self, labels: Sequence[str]) -> Objective:
+    def build_objective(self, labels: Sequence[str]) -> Objective[Any]:
         """The objective that fine-tunes for this task; `labels` are those found in the data, sorted."""
 
     @abstractmethod
@@ -38,9 +38,7 @@ class Task(ABC):
         """The examples of one row, several for a long document; raises DataError that says what is wrong with it."""
 
     @abstractmethod
-    def predict(
-        self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int
-    ) -> Iterator[Any]:
+    def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
         """One answer a row, in order; memory does not grow with the number of rows, nor answers change with
         `batch_tokens`.  A row that cannot be read gives {"error": sentence} in its place.
         """

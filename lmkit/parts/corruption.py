@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import numpy as np
 import numpy.typing as npt
@@ -36,17 +38,17 @@ class Masker:
         self._masked = masked
         self._random = random
 
-    def corrupt(self, tokens: npt.NDArray[np.integer], rate: float, rng: np.random.Generator) -> Corrupted:
+    def corrupt(self, tokens: npt.NDArray[Any], rate: float, rng: np.random.Generator) -> Corrupted:
         """Mask `rate` of the ordinary tokens of `tokens` [n], at least one where there are any."""
-        tokens = np.asarray(tokens, np.int64)
-        candidates = np.flatnonzero(self._is_ordinary[tokens])
+        ids: npt.NDArray[np.int64] = np.asarray(tokens, np.int64)
+        candidates = np.flatnonzero(self._is_ordinary[ids])
         count = min(len(candidates), max(1, round(rate * len(candidates))))
         scored = np.sort(rng.choice(candidates, count, replace=False)) if count else candidates
         fate = rng.random(count)
-        replacements = rng.choice(self._ordinary, count) if len(self._ordinary) else tokens[scored]
-        targets = tokens[scored]
+        replacements = rng.choice(self._ordinary, count) if len(self._ordinary) else ids[scored]
+        targets = ids[scored]
         changed = np.where(fate < self._masked + self._random, replacements, targets)
         changed[fate < self._masked] = self._mask
-        corrupted = tokens.copy()
+        corrupted = ids.copy()
         corrupted[scored] = changed
         return Corrupted(corrupted, scored, targets)

@@ -1,7 +1,7 @@
 """The vocabulary's cross entropy, summed, in chunks: its memory does not grow with the number of positions.
 
 The gradient of each chunk is made while its logits are at hand, in the forward pass, so that logits are computed once
-and never kept: a third less matrix work than recomputing them, and [chunk, vocabulary] numbers instead of [N, vocabulary].
+and never kept: a quarter less matrix work than recomputing them, and [chunk, vocabulary] numbers, not [N, vocabulary].
 """
 
 from __future__ import annotations
@@ -74,5 +74,5 @@ def cross_entropy_sum(
         features, embedding = features.to(dtype), embedding.to(dtype)
     if weights is None:
         weights = torch.ones_like(targets, dtype=torch.float32)
-    total: Tensor = _ChunkedCrossEntropy.apply(features, embedding, bias, targets, weights)
+    total: Tensor = _ChunkedCrossEntropy.apply(features, embedding, bias, targets, weights)  # type: ignore[no-untyped-call]
     return total

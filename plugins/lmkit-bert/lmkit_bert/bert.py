@@ -1,4 +1,4 @@
-"""Encoder "bert": BERT's own architecture (Devlin et al. 2019), parameter for parameter that of transformers' BertModel.
+"""Encoder "bert": BERT's own architecture (Devlin et al. 2019), parameter for parameter transformers' BertModel.
 
 Query, key and value are one matrix, so that a layer multiplies the hidden states once instead of three times.
 """
@@ -115,7 +115,7 @@ class Bert(Encoder):
             "position_embedding.weight": Renamed(("embeddings.position_embeddings.weight",)),
             "segment_embedding.weight": Renamed(("embeddings.token_type_embeddings.weight",)),
         }
-        modules = {"norm": ("embeddings.LayerNorm",), "pooling": ("pooler.dense",)}
+        modules: dict[str, tuple[str, ...]] = {"norm": ("embeddings.LayerNorm",), "pooling": ("pooler.dense",)}
         for i in range(self.config.layers):
             theirs = f"encoder.layer.{i}"
             modules |= {

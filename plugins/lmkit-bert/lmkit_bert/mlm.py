@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import attrs
 import numpy as np
@@ -21,8 +22,6 @@ from lmkit.parts.scored import ScoredBatch
 VALIDATION_RATE = 0.15
 """Masked share in validation, whatever the training rate, so that runs can be compared."""
 
-_share = [validators.ge(0), validators.le(1)]
-
 
 @attrs.frozen(kw_only=True)
 class MaskedConfig:
@@ -30,11 +29,11 @@ class MaskedConfig:
 
     rate: float = attrs.field(default=0.3, validator=[validators.gt(0), validators.le(1)])
     """Share of tokens to predict at the start of training."""
-    final_rate: float | None = attrs.field(default=None, validator=validators.optional(_share))
+    final_rate: float | None = attrs.field(default=None, validator=validators.optional(validators.le(1)))
     """Share at the end, reached in a straight line; by default the rate stays."""
-    masked: float = attrs.field(default=0.8, validator=_share)
+    masked: float = attrs.field(default=0.8, validator=[validators.ge(0), validators.le(1)])
     """Share of those that become the mask token."""
-    random: float = attrs.field(default=0.1, validator=_share)
+    random: float = attrs.field(default=0.1, validator=[validators.ge(0), validators.le(1)])
     """Share of those that become a random token; the rest stay as they are."""
 
     def __attrs_post_init__(self) -> None:
@@ -48,13 +47,13 @@ class MaskedConfig:
         return self.rate + ((self.final_rate or self.rate) - self.rate) * progress
 
 
-class MaskedLanguageModelling(Objective):
+class MaskedLanguageModelling(Objective[ScoredBatch]):
     """Predict masked tokens at their own positions."""
 
     name = "mlm"
     Config = MaskedConfig
     head_kind = "token"
-    attention: Attention = "bidirectional"  # type: ignore[misc]
+    attention: ClassVar[Attention] = "bidirectional"
 
     def __init__(self, config: MaskedConfig, vocabulary: Vocabulary) -> None:
         if "mask" not in vocabulary.special:
@@ -92,13 +91,13 @@ class MaskedLanguageModelling(Objective):
             weights=torch.from_numpy(weights),
         )
 
-    def loss(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:  # type: ignore[override]
+    def loss(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:
         assert isinstance(head, VocabularyHead)
         features = head.transform(encoder(batch.inputs)[batch.scored])
         embedding = encoder.token_embedding.weight
         return {"mlm": cross_entropy_sum(features, embedding, batch.targets, bias=head.bias, weights=batch.weights)}
 
-    def measure(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:  # type: ignore[override]
+    def measure(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:
         """The loss, and "mlm.accuracy": masked tokens whose likeliest prediction is right."""
         logits = head(encoder(batch.inputs)[batch.scored], encoder.token_embedding.weight).float()
         losses = nn.functional.cross_entropy(logits, batch.targets, reduction="none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import attrs
 import numpy as np
@@ -21,13 +22,13 @@ class CausalConfig:
     """Nothing to choose: every token but a sequence's first is predicted."""
 
 
-class CausalLanguageModelling(Objective):
+class CausalLanguageModelling(Objective[ScoredBatch]):
     """Predict each token from those before it; a sequence's first token is only read."""
 
     name = "clm"
     Config = CausalConfig
     head_kind = "next-token"
-    attention: Attention = "causal"  # type: ignore[misc]
+    attention: ClassVar[Attention] = "causal"
 
     def __init__(self, config: CausalConfig, vocabulary: Vocabulary) -> None:
         self.config = config
@@ -61,7 +62,7 @@ class CausalLanguageModelling(Objective):
             weights=torch.from_numpy(weights),
         )
 
-    def loss(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:  # type: ignore[override]
+    def loss(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:
         assert isinstance(head, VocabularyHead)
         features = head.transform(encoder(batch.inputs))
         embedding = encoder.token_embedding.weight

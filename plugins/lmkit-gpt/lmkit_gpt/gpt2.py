@@ -1,4 +1,4 @@
-"""Encoder "gpt2": GPT-2's own architecture (Radford et al. 2019), parameter for parameter that of transformers' GPT2Model."""
+"""Encoder "gpt2": GPT-2's own architecture (Radford et al. 2019), parameter for parameter transformers' GPT2Model."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ class Gpt2(Encoder):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width, eps=config.eps)
         draw_weights(self, 0.02)
-        for block in self.blocks:  # section 2.3: residual layers are scaled by their number
-            for out in (block.attention_out, block.outer):
-                nn.init.normal_(out.weight, std=0.02 * (2 * config.layers) ** -0.5)
+        for name, weight in self.named_parameters():  # section 2.3: residual layers are scaled by their number
+            if name.endswith(("attention_out.weight", "outer.weight")):
+                nn.init.normal_(weight, std=0.02 * (2 * config.layers) ** -0.5)
 
     def forward(self, inputs: Packed) -> Tensor:
         hidden = self.token_embedding(inputs.tokens) + self.position_embedding(inputs.positions)

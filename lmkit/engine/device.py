@@ -1,0 +1,100 @@
+"""What "auto" means on this machine: device, precision, threads, compile, micro-batch. Chosen once, at step 0."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import attrs
+import torch
+
+from lmkit.engine.settings import Training
+
+# Known peaks in bf16 FLOP/s without sparsity, from the makers' data sheets.
+_KNOWN_PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "RTX 4090": 165e12}
+
+
+@attrs.frozen(kw_only=True)
+class Choices:
+    """What was chosen at step 0; a checkpoint stores it, and a resume takes the same."""
+
+    device: str
+    precision: str
+    """ "bf16" or "fp32"."""
+    compile: bool
+    threads: int
+    micro_batch_tokens: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Where matrix products are done in the chosen precision; weights stay fp32."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
+
+
+def choose(settings: Training, *, long_run: bool) -> Choices:
+    """Fill in every "auto" of `settings`; `long_run`: whether compiling would be repaid."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    threads = physical_cores() if settings.threads == "auto" else settings.threads
+    precision = settings.precision
+    if precision == "auto":
+        precision = "bf16" if computes_in_bf16(device) else "fp32"
+    compiled = settings.compile == "on" or (settings.compile == "auto" and long_run and can_compile(device) is None)
+    micro = settings.batch_tokens if settings.micro_batch_tokens == "auto" else settings.micro_batch_tokens
+    return Choices(device=device, precision=precision, compile=compiled, threads=threads, micro_batch_tokens=micro)
+
+
+def physical_cores() -> int:
+    """Cores that this process may use, hyper-threads counted once where the system tells them apart."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    siblings = set()
+    for path in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology/thread_siblings_list"):
+        try:
+            siblings.add(path.read_text())
+        except OSError:
+            return allowed
+    return max(1, min(allowed, len(siblings) or allowed))
+
+
+def computes_in_bf16(device: str) -> bool:
+    """Whether the hardware multiplies bfloat16 natively, so that it is faster than fp32."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def can_compile(device: str) -> str | None:
+    """Why torch.compile cannot work here, or None where it can."""
+    if device == "cuda":
+        return None
+    if shutil.which("g++") is None and shutil.which("c++") is None:
+        return "no C++ compiler (g++) is installed"
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        return "Python's headers (python3-dev) are not installed"
+    return None
+
+
+def peak_flops(choices: Choices) -> float | None:
+    """FLOP/s of a large matrix product in the run's precision: known for the GPU, or measured in 0.1 s on a CPU."""
+    if choices.device != "cpu":
+        name = torch.cuda.get_device_name()
+        return next((peak for known, peak in _KNOWN_PEAKS.items() if known in name), None)
+    size, best = 1024, float("inf")
+    left, right = torch.ones(size, size, dtype=choices.dtype), torch.ones(size, size, dtype=choices.dtype)
+    for _ in range(5):
+        begun = time.perf_counter()
+        torch.mm(left, right)
+        best = min(best, time.perf_counter() - begun)
+    return 2 * size**3 / best

@@ -1,0 +1,292 @@
+"""The training loop: batches move through a model that sums its losses. It has never heard of a mask or a label."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lmkit.batch import Batch, Example
+from lmkit.engine.alarms import SPIKE_WINDOW, what_is_wrong
+from lmkit.engine.device import Choices, peak_flops
+from lmkit.engine.distributed import Processes
+from lmkit.engine.ema import WeightAverage
+from lmkit.engine.events import Alarm, Event, Finished, Observer, Saved, Started, Stepped
+from lmkit.engine.feed import Collate, Feed, Plan, Source
+from lmkit.engine.optimizer import Optimizer
+from lmkit.engine.schedule import Schedule
+from lmkit.engine.settings import Training
+from lmkit.engine.signals import StopRequest
+from lmkit.engine.state import Snapshot, State
+from lmkit.engine.step import StepResult, backward, clip
+from lmkit.engine.validation import validate
+from lmkit.engine.work import checkpoint_activations, count_flops
+from lmkit.errors import Interrupted, TrainingAlarm
+
+Losses = Callable[[Batch], Mapping[str, Tensor]]
+
+
+@attrs.frozen(kw_only=True)
+class Saving:
+    """When and how a run is saved."""
+
+    save: Callable[[Snapshot], str]
+    """Writes a checkpoint; returns its path."""
+    every_steps: int | None
+    every_minutes: float | None
+
+
+@attrs.define(kw_only=True)
+class Engine:
+    """Trains one model on one source; everything that changes is in `state`, the model and the optimizer."""
+
+    model: nn.Module
+    measure: Losses
+    roles: Mapping[str, str]
+    layers: Sequence[nn.Module]
+    weights: Mapping[str, float]
+    source: Source
+    collate: Collate
+    validation: Mapping[str, Sequence[Example]]
+    example_tokens: float
+    """Tokens of an example on average, filler included: what a batch in tokens is in examples."""
+    settings: Training
+    choices: Choices
+    seed: int
+    observers: Sequence[Observer]
+    saving: Saving | None
+    state: State = attrs.field(factory=State)
+    processes: Processes = attrs.field(factory=Processes.current)
+    optimizer: Optimizer = attrs.field(init=False)
+    average: WeightAverage | None = attrs.field(init=False, default=None)
+    schedule: Schedule = attrs.field(init=False)
+    _stop: StopRequest = attrs.field(init=False, factory=StopRequest)
+    _flops_per_token: float = attrs.field(init=False, default=0.0)
+    _peak: float | None = attrs.field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self.state.choices = self.choices
+        self.model.to(self.choices.device)
+        self.optimizer = Optimizer(self.model, self.roles, self.settings, matrix_dtype=self.choices.dtype)
+        if self.settings.ema:
+            self.average = WeightAverage(self.model, self.settings.ema)
+        self.schedule = Schedule.of(self.settings, epoch_examples=len(self.source), example_tokens=self.example_tokens)
+
+    def snapshot(self) -> Snapshot:
+        """The run as it stands, to be written before the next step."""
+        weights = {n: p.detach() for n, p in self.model.named_parameters()}
+        weights |= {n: b.detach() for n, b in self.model.named_buffers()}
+        tensors: dict[str, Mapping[str, Tensor]] = {"model": weights, "optimizer": self.optimizer.state()}
+        if self.average is not None:
+            tensors["ema"] = self.average.tensors
+        return Snapshot(state=self.state, tensors=tensors)
+
+    def restore(self, state: State, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Stand where `snapshot` stood; raises KeyError or RuntimeError where names or shapes differ."""
+        self.state = attrs.evolve(state, choices=self.choices)
+        self.model.load_state_dict(tensors["model"], strict=True)
+        self.optimizer.load(tensors["optimizer"])
+        if self.average is not None:
+            self.average.load(tensors["ema"])
+
+    def train(self) -> None:
+        """Go on until the budget is spent; raises Interrupted after a signal, TrainingAlarm for a bad loss.
+
+        Whatever ends it, what was done until then is saved first, except a step that raised the alarm.
+        """
+        torch.set_num_threads(self.choices.threads)
+        with self._stop, torch.random.fork_rng():
+            self.model.train()
+            reason = "alarm"
+            try:
+                self._train()
+                reason = "interrupted" if self._stop else "done"
+            finally:
+                self._emit(
+                    Finished(step=self.state.step, reason=reason, tokens=self.state.tokens, seconds=self.state.seconds)
+                )
+        if self._stop:
+            raise Interrupted(f"stopped by {self._stop.signal} after step {self.state.step}; everything is saved")
+
+    def _train(self) -> None:
+        micro = max(1, round(self.choices.micro_batch_tokens / self.example_tokens))
+        feed = Feed(source=self.source, collate=self.collate, micro_examples=micro, processes=self.processes)
+        losses = self._prepare(feed, micro)
+        saved_at, saved_time, evaluated_at = self.state.step, time.monotonic(), -1
+        clock = time.perf_counter()
+        for plan, batches in feed.run(self._plans(micro), self.settings.data_workers):
+            result, norm = self._step(losses, plan, batches)
+            now = time.perf_counter()
+            self._tell(result, norm, plan, now - clock)
+            if self._stop:
+                break
+            if self.settings.evaluate_every_steps and self.state.step % self.settings.evaluate_every_steps == 0:
+                self._validate(micro)
+                evaluated_at = self.state.step
+            if self._wants_saving(saved_at, saved_time):
+                self._save()
+                saved_at, saved_time = self.state.step, time.monotonic()
+            clock = time.perf_counter()
+        if evaluated_at != self.state.step and not self._stop:
+            self._validate(micro)
+        if saved_at != self.state.step or self.state.step == 0:
+            self._save()
+
+    def _prepare(self, feed: Feed, micro: int) -> Losses:
+        """Compile where that was chosen, count the work of a batch, and say that the run starts."""
+        plan = Plan(position=self.state.position, count=micro * self.processes.world, progress=0.0)
+        batch = feed.batches(plan)[0].to(self.choices.device)
+        flops = count_flops(self.model, batch, self.choices) * (4 if self.settings.activation_checkpointing else 3)
+        self._flops_per_token = flops / batch.tokens
+        self._peak = peak_flops(self.choices)
+        if self.settings.activation_checkpointing:
+            checkpoint_activations(self.layers)
+        losses: Losses = self.model
+        if self.choices.compile:
+            losses = torch.compile(self.model, dynamic=False)
+            with self.choices.autocast():
+                sum(losses(batch).values()).backward()  # type: ignore[union-attr]
+            self.optimizer.zero_grad()
+        trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        self._emit(
+            Started(
+                step=self.state.step,
+                steps=self.settings.steps,
+                minutes=self.settings.minutes,
+                parameters=trained,
+                device=self.choices.device,
+                precision=self.choices.precision,
+                threads=self.choices.threads,
+                compiled=self.choices.compile,
+                micro_batch_tokens=self.choices.micro_batch_tokens,
+                flops_per_token=self._flops_per_token,
+                peak_flops=self._peak,
+            )
+        )
+        return losses
+
+    def _plans(self, micro: int) -> Iterator[Plan]:
+        """What each step to come is made of; `micro` examples a micro-batch."""
+        full = max(1, round(self.settings.batch_tokens / self.example_tokens))
+        step, position = self.state.step, self.state.position
+        while True:
+            progress = self.schedule.progress(step=step, position=position, seconds=self.state.seconds)
+            if progress >= 1:
+                return
+            count = self.schedule.batch_examples(progress, full=full, micro=micro * self.processes.world)
+            yield Plan(position=position, count=count, progress=progress)
+            step, position = step + 1, position + count
+
+    def _step(self, losses: Losses, plan: Plan, batches: list[Batch]) -> tuple[StepResult, float]:
+        """One optimizer step; a bad one is not applied, and raises TrainingAlarm when no more may be skipped."""
+        self.optimizer.zero_grad()
+        result = backward(
+            losses,
+            [b.to(self.choices.device) for b in batches],
+            self.weights,
+            processes=self.processes,
+            autocast=self.choices.autocast,
+            seed_micro_batch=self._seed_micro_batch,
+        )
+        norm = clip(self.model, self.settings.clip)
+        bad = what_is_wrong(result.loss, norm, self.state.recent, self.settings.spike)
+        if bad is None:
+            self.optimizer.step(self.schedule.learning_rate(plan.progress))
+            if self.average is not None:
+                self.average.update()
+            self.state.recent = [*self.state.recent, result.loss][-SPIKE_WINDOW:]
+        else:
+            self._alarm(bad, result, norm, plan)
+        self.state.step += 1
+        self.state.position += plan.count
+        self.state.tokens += result.tokens
+        return result, norm
+
+    def _alarm(self, bad: str, result: StepResult, norm: float, plan: Plan) -> None:
+        """Report a bad step; it is skipped while the settings allow, else the run stops where it stood before."""
+        keys = [example.key for example in self.source.examples(plan.position, plan.count)]
+        self.state.skipped += 1
+        stops = self.state.skipped > self.settings.skip_bad_steps
+        number = self.state.step + 1
+        message = f"step {number}: {bad} (examples {plan.position} to {plan.position + plan.count - 1} of the run)"
+        message += "; not applied, the run stops" if stops else "; not applied, skipped"
+        self._emit(Alarm(step=number, message=message, examples=keys))
+        if stops:
+            self._emit(self._stepped(number, result, norm, plan, seconds=0.0, applied=False))
+            self.state.skipped -= 1
+            self._save()
+            raise TrainingAlarm(
+                f"{message}. Lower train.learning_rate, look at the batch, or set train.skip_bad_steps and resume."
+            )
+
+    def _tell(self, result: StepResult, norm: float, plan: Plan, seconds: float) -> None:
+        self.state.seconds += seconds
+        applied = self.state.recent[-1:] == [result.loss]
+        self._emit(self._stepped(self.state.step, result, norm, plan, seconds=seconds, applied=applied))
+
+    def _stepped(
+        self, step: int, result: StepResult, norm: float, plan: Plan, *, seconds: float, applied: bool
+    ) -> Stepped:
+        speed = result.tokens / seconds if seconds else 0.0
+        return Stepped(
+            step=step,
+            tokens=self.state.tokens,
+            seconds=self.state.seconds,
+            progress=plan.progress,
+            loss=result.loss,
+            terms=result.terms,
+            grad_norm=norm,
+            learning_rate=self.settings.learning_rate * self.schedule.learning_rate(plan.progress),
+            tokens_per_second=speed,
+            model_flops_utilization=speed * self._flops_per_token / self._peak if self._peak else None,
+            applied=applied,
+        )
+
+    def _validate(self, micro: int) -> None:
+        with self.average.applied() if self.average is not None else nullcontext():
+            for name, examples in self.validation.items():
+                result = validate(
+                    self.model,
+                    self.measure,
+                    examples,
+                    self.collate,
+                    name=name,
+                    step=self.state.step,
+                    weights=self.weights,
+                    batch_examples=micro,
+                    device=self.choices.device,
+                    processes=self.processes,
+                    autocast=self.choices.autocast,
+                    stop=lambda: bool(self._stop),
+                )
+                if result is not None:
+                    self._emit(result)
+
+    def _wants_saving(self, step: int, at: float) -> bool:
+        """Whether it is time, when the last checkpoint was made at `step` and monotonic time `at`."""
+        if self.saving is None:
+            return False
+        steps, minutes = self.saving.every_steps, self.saving.every_minutes
+        if steps is not None and self.state.step // steps > step // steps:
+            return True
+        return minutes is not None and time.monotonic() - at >= 60 * minutes
+
+    def _save(self) -> None:
+        if self.saving is not None:
+            begun = time.perf_counter()
+            path = self.saving.save(self.snapshot())
+            self._emit(Saved(step=self.state.step, path=path, seconds=time.perf_counter() - begun))
+
+    def _emit(self, event: Event) -> None:
+        for observer in self.observers:
+            observer(event)
+
+    def _seed_micro_batch(self, number: int) -> None:
+        """Dropout follows from (seed, step, rank, micro-batch): a resumed run draws the same, with no state to save."""
+        entropy = (self.seed, self.state.step, self.processes.rank, number)
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1)))

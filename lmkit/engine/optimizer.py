@@ -1,0 +1,76 @@
+"""One optimizer for the whole model: parameters are sorted by role, and its state is tensors by parameter name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from lmkit.engine.muon import Muon
+from lmkit.engine.settings import Training
+
+
+class Optimizer:
+    """Muon for hidden matrices and fused AdamW for the rest, or AdamW for all (Loshchilov and Hutter 2019)."""
+
+    def __init__(
+        self, model: nn.Module, roles: Mapping[str, str], settings: Training, *, matrix_dtype: torch.dtype
+    ) -> None:
+        named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        hidden = [n for n in named if settings.optimizer == "muon" and roles[n].startswith("hidden")]
+        rest = [n for n in named if n not in set(hidden)]
+        decayed = [named[n] for n in rest if roles[n] != "scalar"]
+        plain = [named[n] for n in rest if roles[n] == "scalar"]
+        self._named = named
+        self._learning_rate = settings.learning_rate
+        groups = [
+            {"params": decayed, "weight_decay": settings.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        self._adamw = torch.optim.AdamW(
+            [g for g in groups if g["params"]],
+            lr=settings.learning_rate,
+            betas=(settings.beta1, settings.beta2),
+            fused=True,
+        )
+        self._muon = Muon(
+            [named[n] for n in hidden],
+            [int(roles[n].partition("/")[2] or 1) for n in hidden],
+            learning_rate=settings.matrix_learning_rate,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            dtype=matrix_dtype,
+        )
+
+    def step(self, factor: float) -> None:
+        """One update at `factor` times the peak learning rates."""
+        for group in self._adamw.param_groups:
+            group["lr"] = self._learning_rate * factor
+        self._adamw.step()
+        self._muon.step(factor)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self._named.values():
+            parameter.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything it remembers, as "<parameter>.<what>" tensors."""
+        tensors: dict[str, Tensor] = {}
+        for name, parameter in self._named.items():
+            if parameter in self._muon.momenta:
+                tensors[f"{name}.momentum"] = self._muon.momenta[parameter]
+            for what, value in self._adamw.state.get(parameter, {}).items():
+                tensors[f"{name}.{what}"] = value
+        return tensors
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take back what `state` gave; raises KeyError with the name of what is missing."""
+        for name, parameter in self._named.items():
+            if parameter in self._muon.momenta:
+                self._muon.momenta[parameter].copy_(tensors[f"{name}.momentum"])
+                continue
+            device = parameter.device
+            state = {what: tensors[f"{name}.{what}"].to(device) for what in ("step", "exp_avg", "exp_avg_sq")}
+            self._adamw.state[parameter] = state

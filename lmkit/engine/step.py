@@ -1,0 +1,64 @@
+"""The step: sums divided by counts, once. The same for every objective, micro-batch split and number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from lmkit.batch import Batch
+from lmkit.engine.distributed import Processes
+
+Losses = Callable[[Batch], Mapping[str, Tensor]]
+
+
+@attrs.frozen(kw_only=True)
+class StepResult:
+    """What a forward and backward pass over a batch found."""
+
+    loss: float
+    """Weighted sum of the terms' means."""
+    terms: Mapping[str, float]
+    """Mean of each term over all its predictions."""
+    tokens: int
+    """Tokens without filler, over all processes."""
+
+
+def backward(
+    losses: Losses,
+    batches: Sequence[Batch],
+    weights: Mapping[str, float],
+    *,
+    processes: Processes,
+    autocast: Callable[[], AbstractContextManager[None]],
+    seed_micro_batch: Callable[[int], None],
+) -> StepResult:
+    """Add the gradient of the batch's loss to the parameters; `batches` are its micro-batches on this process."""
+    counts = processes.sum({term: sum(b.counts[term] for b in batches) for term in weights})
+    totals = dict.fromkeys(weights, 0.0)
+    for number, batch in enumerate(batches):
+        seed_micro_batch(number)
+        with autocast():
+            sums = losses(batch)
+            scaled = [weights[term] * sums[term] / max(counts[term], 1) for term in weights]
+            loss = torch.stack(scaled).sum() * processes.world
+        loss.backward()  # type: ignore[no-untyped-call]
+        for term in weights:
+            totals[term] += float(sums[term].detach())
+    summed = processes.sum({**totals, " tokens": float(sum(b.tokens for b in batches))})
+    terms = {term: summed[term] / max(counts[term], 1) for term in weights}
+    return StepResult(
+        loss=sum(weights[term] * mean for term, mean in terms.items()), terms=terms, tokens=int(summed[" tokens"])
+    )
+
+
+def clip(model: nn.Module, largest: float) -> float:
+    """Norm of the gradient, which is scaled down to `largest` where it exceeds that; 0: only measured."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if largest:
+        torch.nn.utils.clip_grads_with_norm_([p for p in model.parameters() if p.grad is not None], largest, norm)
+    return float(norm)
