@@ -1,0 +1,92 @@
+"""Component and Plugin: what a registry lists. A component's class is imported by `load`, and by nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+from lmkit.errors import PluginError
+
+Kind = Literal["tokenizer", "encoder", "objective", "task", "format", "reporter"]
+State = Literal["ok", "failed", "disabled", "conflict", "incompatible"]
+
+
+@attrs.frozen
+class Component:
+    """A class that a plugin offers under a name; nothing of it is imported yet."""
+
+    kind: Kind
+    name: str
+    distribution: str
+    """Who offers it; "local file my_task.py" where that is no distribution."""
+    version: str
+    """Of the distribution; "sha256:<12 digits>" of a local file."""
+    path: str
+    """module:Class"""
+    use: str
+    """What a config calls it: its name, or distribution:name where several distributions offer that name."""
+
+    def __str__(self) -> str:
+        return f'{self.kind} "{self.name}" ({self.distribution} {self.version})'
+
+    def load(self) -> type[Any]:
+        """The class; raises PluginError where it cannot be imported or breaks the interface of its kind."""
+        module, _, name = self.path.partition(":")
+        try:
+            cls = getattr(importlib.import_module(module), name)
+        except Exception as error:
+            raise PluginError(f"{self} at {self.path} cannot be imported: {told(error)}") from error
+        if wrong := self._wrong(cls):
+            raise PluginError(f"{self} at {self.path} {wrong}")
+        loaded: type[Any] = cls
+        return loaded
+
+    def _wrong(self, cls: Any) -> str | None:
+        if not isinstance(cls, type):
+            return f"is not a class but {type(cls).__name__} {cls!r}"
+        if self.kind in ("tokenizer", "encoder", "objective", "task"):
+            interface = getattr(importlib.import_module("lmkit.interfaces"), self.kind.capitalize())
+            if not issubclass(cls, interface):
+                return f"is not a subclass of lmkit.{interface.__name__}"
+            if (name := getattr(cls, "name", None)) != self.name:
+                return f"calls itself {name!r}: its `name` must be {self.name!r}"
+            config = getattr(cls, "Config", None)
+            if not (isinstance(config, type) and attrs.has(config)):
+                return "has no Config that is an attrs class"
+        if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+            return f"does not define {', '.join(missing)}"
+        return None
+
+
+@attrs.frozen
+class Plugin:
+    """One entry point of the group "lmkit", or one local file, and what became of it."""
+
+    distribution: str
+    version: str
+    module: str
+    state: State = "ok"
+    reason: str = ""
+    """A sentence, where the state is not ok."""
+    import_ms: float = 0.0
+    components: tuple[Component, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+def told(error: BaseException) -> str:
+    """An error in one line, with the file and line that raised it."""
+    if isinstance(error, PluginError):
+        return str(error)
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error.msg} ({error.filename}:{error.lineno})"
+    text = " ".join(str(error).split())
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    machinery = ("<", str(Path(__file__).parent), str(Path(importlib.__file__).parent))
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(machinery)]
+    return f"{said} ({frames[-1].filename}:{frames[-1].lineno})" if frames else said

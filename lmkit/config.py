@@ -1,0 +1,175 @@
+"""Config: tables of TOML <-> closed attrs classes, every problem told at once with its path and value.
+
+A config is never half read: what a file says beyond or against a class is an error, so a typing mistake cannot become
+a default. The price is that an older lmkit refuses files that name a newer field.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import cattrs
+import tomli_w
+from cattrs.gen import make_dict_unstructure_fn
+
+from lmkit.errors import ConfigError
+from lmkit.strict import Wrong, got, strict_converter
+
+T = TypeVar("T")
+
+_MOST_BYTES = 1_000_000
+_MOST_NESTING = 32
+_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
+
+class Problems(list[str]):
+    """Sentences about one source, gathered over several calls."""
+
+    def raise_if_any(self, source: str) -> None:
+        """Raises ConfigError that names `source` and holds every sentence."""
+        if self:
+            raise ConfigError(source, self)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file; raises ConfigError for one that is absent, too large, too deep or no TOML."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ConfigError(str(path), ["larger than 1 MB, which no config is"])
+        data = tomllib.loads(content.decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(str(path), ["no such file"]) from None
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), [f"not UTF-8: byte {error.object[error.start]:#04x} at {error.start}"]) from None
+    except tomllib.TOMLDecodeError as error:
+        what, _, where = str(error).removesuffix(")").rpartition(" (at ")
+        raise ConfigError(str(path), [f"{where}: {what}"]) from None
+    except RecursionError:
+        raise ConfigError(str(path), [f"nested deeper than {_MOST_NESTING} levels"]) from None
+    if _deeper(data, _MOST_NESTING):
+        raise ConfigError(str(path), [f"nested deeper than {_MOST_NESTING} levels"])
+    return data
+
+
+def structure(
+    cls: type[T], data: Any, *, source: str, path: str = "", owner: str | None = None, folder: Path | None = None
+) -> T:
+    """A `cls` from plain data; raises ConfigError with every problem. Parameters as in `collect`."""
+    problems = Problems()
+    config = collect(cls, data, problems, path=path, owner=owner, folder=folder)
+    problems.raise_if_any(source)
+    assert config is not None
+    return config
+
+
+def collect(
+    cls: type[T],
+    data: Any,
+    problems: Problems,
+    *,
+    path: str = "",
+    owner: str | None = None,
+    folder: Path | None = None,
+) -> T | None:
+    """A `cls` from plain data, or None after adding all that is wrong to `problems`.
+
+    `path` is where `data` stands in its source, `owner` the component whose Config it is; both are told in messages.
+    Fields of type Path are made absolute against `folder`.
+    """
+    try:
+        config: T = strict_converter(folder).structure(data, cls)
+        return config
+    except Wrong as wrong:
+        problems += [flaw.sentence(path, owner) for flaw in wrong.flaws]
+        return None
+
+
+def unstructure(config: attrs.AttrsInstance) -> dict[str, Any]:
+    """Plain data that `structure` turns into an equal config; None is left out, tuples and sets become lists.
+
+    Raises ConfigError for a None that is not its field's default, which TOML cannot say.
+    """
+    tables: dict[str, Any] = _unstructurer().unstructure(config)
+    return tables
+
+
+def dumps(data: Mapping[str, Any]) -> str:
+    """TOML text of plain data."""
+    return tomli_w.dumps(data)
+
+
+def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """A copy of `data` with assignments such as "encoder.layers=6"; a value that is no TOML is a str.
+
+    Raises ConfigError for what is no assignment, or goes through a value that is no table.
+    """
+    problems = Problems()
+    result = dict(data)
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        path = path.strip()
+        if not equals or not _KEY.fullmatch(path):
+            problems.append(f"expected key=value, such as encoder.layers=6, got {assignment!r}")
+            continue
+        *parents, key = path.split(".")
+        table = result
+        for depth, parent in enumerate(parents, 1):
+            inner = table.get(parent, {})
+            if not isinstance(inner, Mapping):
+                problems.append(f"{path}: {'.'.join(parents[:depth])} is not a table but {got(inner)}")
+                break
+            table[parent] = dict(inner)
+            table = table[parent]
+        else:
+            table[key] = _value(text.strip())
+    problems.raise_if_any("--set")
+    return result
+
+
+def _value(text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    plain = parsed.keys() == {"value"} and isinstance(parsed["value"], (bool, int, float, str, list, dict))
+    return parsed["value"] if plain else text
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inner is not None and (levels == 0 or any(_deeper(item, levels - 1) for item in inner))
+
+
+@cache
+def _unstructurer() -> cattrs.Converter:
+    converter = cattrs.Converter(
+        use_alias=True, unstruct_collection_overrides={tuple: list, frozenset: sorted, set: sorted}
+    )
+    converter.register_unstructure_hook_func(lambda t: isinstance(t, type) and issubclass(t, Path), str)
+
+    @converter.register_unstructure_hook_factory(attrs.has)
+    def without_none(cls: Any) -> Callable[[Any], dict[str, Any]]:
+        whole = make_dict_unstructure_fn(cls, converter, _cattrs_use_alias=True)
+        defaults = {field.alias: field.default for field in attrs.fields(cls)}
+
+        def unstructure(config: Any) -> dict[str, Any]:
+            table = {key: value for key, value in whole(config).items() if value is not None}
+            if unsaid := [key for key in defaults.keys() - table.keys() if defaults[key] is not None]:
+                raise ConfigError(
+                    cls.__qualname__, [f"{key}: None cannot be written to a file" for key in sorted(unsaid)]
+                )
+            return table
+
+        return unstructure
+
+    return converter

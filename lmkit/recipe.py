@@ -1,0 +1,305 @@
+"""Recipe: a run.toml as attrs classes, with its components chosen and every path absolute.
+
+    run.toml or Python --override--> tables --choose, check--> Pretraining --resolved_toml--> config.toml
+
+Whatever the source, it goes through tables once, so Python and TOML meet the same checks; a config that Python built is
+built a second time.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+from attrs import validators
+
+from lmkit.component import Component, Kind
+from lmkit.config import Problems, collect, dumps, override, read, unstructure
+from lmkit.discovery import fingerprint
+from lmkit.errors import PluginError
+from lmkit.registry import Registry, default_registry
+from lmkit.spelling import did_you_mean
+from lmkit.strict import got
+
+if TYPE_CHECKING:
+    from lmkit.checkpoint import Checkpointing
+    from lmkit.data.settings import Data
+    from lmkit.engine.settings import Training
+
+R = TypeVar("R", "Pretraining", "Finetuning")
+
+
+@attrs.frozen
+class Chosen:
+    """A component, and the config to build it from."""
+
+    component: Component
+    config: Any
+
+
+@attrs.frozen
+class Saved:
+    """A tokenizer that is loaded from a folder instead of trained."""
+
+    component: Component
+    folder: Path
+
+
+@attrs.frozen
+class LocalPlugin:
+    """A plugin that is a file of the user's, and not installed."""
+
+    file: Path
+    """Where it lies."""
+    sha256: str
+    """What it held when the run began, in hex."""
+
+
+def _tokenizer(value: Any) -> Chosen | Saved:
+    return value if isinstance(value, Saved) else _chosen("tokenizer", value)
+
+
+def _encoder(value: Any) -> Chosen:
+    return _chosen("encoder", value)
+
+
+def _objective(value: Any) -> Chosen:
+    return _chosen("objective", value)
+
+
+def _task(value: Any) -> Chosen:
+    return _chosen("task", value)
+
+
+def _chosen(kind: Kind, value: Any) -> Chosen:
+    return value if isinstance(value, Chosen) else Chosen(default_registry().component_of(value, kind), value)
+
+
+def _checkpointing() -> Checkpointing:
+    from lmkit.checkpoint import Checkpointing
+
+    return Checkpointing()
+
+
+@attrs.frozen(kw_only=True)
+class Pretraining:
+    """All that a pre-training run is made of; a component may be given as an instance of its Config."""
+
+    seed: int = 1
+    """Where all randomness comes from."""
+    plugins: tuple[LocalPlugin, ...] = ()
+    """Local plugin files, besides what is installed."""
+    tokenizer: Chosen | Saved = attrs.field(converter=_tokenizer)
+    """Trained on the training data, or loaded from a folder."""
+    data: Data
+    """The text."""
+    encoder: Chosen = attrs.field(converter=_encoder)
+    """What is trained."""
+    objective: Chosen = attrs.field(converter=_objective)
+    """What it learns to predict."""
+    train: Training
+    """Budget, batch and optimizer."""
+    checkpoint: Checkpointing = attrs.field(factory=_checkpointing)
+    """When to save."""
+
+
+@attrs.frozen(kw_only=True)
+class Finetuning:
+    """All that fine-tuning adds to the run it starts from, which has the tokenizer and the encoder."""
+
+    seed: int = 1
+    """Where all randomness comes from."""
+    plugins: tuple[LocalPlugin, ...] = ()
+    """Local plugin files, besides what is installed."""
+    task: Chosen = attrs.field(converter=_task)
+    """What is learned from the rows."""
+    data: Data
+    """The rows."""
+    train: Training
+    """Budget, batch and optimizer."""
+    checkpoint: Checkpointing = attrs.field(factory=_checkpointing)
+    """When to save."""
+
+
+def read_pretraining(
+    source: Path | Mapping[str, Any] | Pretraining,
+    *,
+    overrides: Iterable[str] = (),
+    local_files: Sequence[Path] = (),
+    recorded: bool = False,
+) -> Pretraining:
+    """The recipe in a run.toml, in tables like one, or another recipe with `overrides` ("encoder.layers=6").
+
+    `local_files` are plugins besides those that it lists.  `recorded`: the file comes from a run's folder, where
+    somebody else may have put it, so plugins that it lists are only run where `local_files` has them too.
+    Paths are relative to the file's folder, and to the working directory where there is no file.
+    Raises ConfigError with every problem at once; PluginError where a local plugin cannot be used.
+    """
+    return _read(Pretraining, source, overrides, local_files, recorded)
+
+
+def read_finetuning(
+    source: Path | Mapping[str, Any] | Finetuning,
+    *,
+    overrides: Iterable[str] = (),
+    local_files: Sequence[Path] = (),
+    recorded: bool = False,
+) -> Finetuning:
+    """The recipe in a task's file, as `read_pretraining` reads a run.toml."""
+    return _read(Finetuning, source, overrides, local_files, recorded)
+
+
+def resolved_toml(recipe: Pretraining | Finetuning) -> str:
+    """A run's config.toml: every value written out, and read back as an equal recipe."""
+    return dumps(tables(recipe))
+
+
+def tables(recipe: Pretraining | Finetuning) -> dict[str, Any]:
+    """A recipe as plain data, in the order and form of its file."""
+    return {name: _plain(value) for name, value in _fields(recipe).items()}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Chosen(component, config):
+            return {"use": component.use, **unstructure(config)}
+        case Saved(component, folder):
+            return {"use": component.use, "folder": str(folder)}
+        case tuple():
+            return [unstructure(plugin) for plugin in value]
+    return value if isinstance(value, int) else unstructure(value)
+
+
+def _fields(recipe: attrs.AttrsInstance) -> dict[str, Any]:
+    return attrs.asdict(recipe, recurse=False)
+
+
+@attrs.frozen(kw_only=True)
+class _Preamble:
+    seed: int = attrs.field(default=1, validator=validators.ge(0))
+    plugins: tuple[Path | LocalPlugin, ...] = ()
+
+
+def _read(cls: type[R], source: Any, overrides: Iterable[str], local_files: Sequence[Path], recorded: bool) -> R:
+    known: dict[str, Component] = {}
+    if isinstance(source, cls):
+        name, folder, data = cls.__name__, Path.cwd(), tables(source)
+        known = {k: v.component for k, v in _fields(source).items() if isinstance(v, (Chosen, Saved))}
+        local_files = [*local_files, *(plugin.file for plugin in source.plugins)]
+    elif isinstance(source, Mapping):
+        name, folder, data = "config", Path.cwd(), dict(source)
+    else:
+        name, folder, data = str(source), Path(source).absolute().parent, read(Path(source))
+    data = override(data, overrides)
+    sections: list[str] = [field.name for field in attrs.fields(cls) if field.name not in ("seed", "plugins")]
+
+    problems = Problems()
+    preamble = collect(_Preamble, {k: data[k] for k in ("seed", "plugins") if k in data}, problems, folder=folder)
+    plugins = _local_plugins(preamble.plugins if preamble else (), local_files, recorded, problems)
+    if any(problem.startswith("plugins") for problem in problems):
+        problems.raise_if_any(name)  # without them, names of components would look unknown
+    registry = Registry([plugin.file for plugin in plugins]) if plugins else default_registry()
+    registry.plugins()
+    problems += [_unknown(cls, key, sections) for key in data if key not in ("seed", "plugins", *sections)]
+    values = {section: _section(section, data, registry, known, folder, problems) for section in sections}
+    problems.raise_if_any(name)
+    assert preamble is not None
+    return cls(seed=preamble.seed, plugins=plugins, **values)
+
+
+def _unknown(cls: type[Any], key: str, sections: Sequence[str]) -> str:
+    if cls is Finetuning and key in ("tokenizer", "encoder", "objective"):
+        return f"{key}: not in a task's file, it comes from the run that fine-tuning starts from"
+    if cls is Pretraining and key == "task":
+        return f"{key}: not in a pre-training file, it goes into a file of its own for finetune"
+    known = ("seed", "plugins", *sections)
+    return f"{key}: unknown key.{did_you_mean(key, known) or ' Known: ' + ', '.join(known)}"
+
+
+def _local_plugins(
+    listed: Iterable[Path | LocalPlugin], local_files: Iterable[Path], recorded: bool, problems: Problems
+) -> tuple[LocalPlugin, ...]:
+    """The plugins to run: those that the user asked for, in the order of the file that lists them."""
+    asked = {path.name: path.absolute() for path in local_files}
+    files: dict[str, Path] = {}
+    for entry in listed:
+        file = entry if isinstance(entry, Path) else entry.file
+        if file.name in asked:
+            files[file.name] = asked[file.name]
+        elif recorded or isinstance(entry, LocalPlugin):
+            problems.append(f"plugins: {file} is not run unasked. Where you trust it, add --plugin {file}")
+        else:
+            files[file.name] = file
+    try:
+        plugins = {name: LocalPlugin(file, fingerprint(file)) for name, file in (files | asked).items()}
+    except PluginError as error:
+        problems.append(f"plugins: {error}")
+        return ()
+    for entry in listed:
+        now = plugins.get(entry.file.name) if isinstance(entry, LocalPlugin) else None
+        if isinstance(entry, LocalPlugin) and now and now.sha256 != entry.sha256:
+            message = f"{now.file} has changed: it was sha256:{entry.sha256[:12]} and is sha256:{now.sha256[:12]}"
+            warnings.warn(message, stacklevel=4)
+    return tuple(plugins.values())
+
+
+def _section(
+    section: str,
+    data: Mapping[str, Any],
+    registry: Registry,
+    known: Mapping[str, Component],
+    folder: Path,
+    problems: Problems,
+) -> Any:
+    match section:
+        case "data":
+            from lmkit.data.settings import Data
+
+            return collect(Data, data.get(section, {}), problems, path=section, folder=folder)
+        case "train":
+            from lmkit.engine.settings import Training
+
+            return collect(Training, data.get(section, {}), problems, path=section, folder=folder)
+        case "checkpoint":
+            from lmkit.checkpoint import Checkpointing
+
+            return collect(Checkpointing, data.get(section, {}), problems, path=section, folder=folder)
+    kind: Any = section
+    return _choice(kind, data.get(section), registry, known.get(section), folder, problems)
+
+
+def _choice(
+    kind: Kind, table: Any, registry: Registry, known: Component | None, folder: Path, problems: Problems
+) -> Chosen | Saved | None:
+    if not isinstance(table, Mapping):
+        problems.append(f'{kind}: {"required" if table is None else "expected"}, a table with use = "..."')
+        return None
+    use = table.get("use")
+    if not isinstance(use, str):
+        problems.append(f"{kind}.use: " + ("required, str" if use is None else f"expected str, got {got(use)}"))
+        return None
+    try:
+        component = known if known and known.use == use else registry.find(kind, use)
+        cls = component.load()
+    except PluginError as error:
+        problems.append(f"{kind}.use: {error}")
+        return None
+    keys = {key: value for key, value in table.items() if key != "use"}
+    if kind == "tokenizer" and "folder" in keys:
+        return _saved(component, keys, folder, problems)
+    config = collect(cls.Config, keys, problems, path=kind, owner=str(component), folder=folder)
+    return Chosen(component, config)
+
+
+def _saved(component: Component, keys: Mapping[str, Any], folder: Path, problems: Problems) -> Saved | None:
+    problems += [f"tokenizer.{key}: not beside folder, which has a trained one" for key in keys if key != "folder"]
+    place = collect(_Folder, {"folder": keys["folder"]}, problems, path="tokenizer", folder=folder)
+    return Saved(component, place.folder) if place else None
+
+
+@attrs.frozen
+class _Folder:
+    folder: Path
