@@ -1,0 +1,72 @@
+"""A measured row as two files: Markdown to read, JSON with every figure and the full configs to check it by."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from benchmarks.measure import Measurement
+
+REPORTS = Path(__file__).parent / "reports"
+
+
+def write(name: str, markdown: str, figures: Mapping[str, Any], folder: Path = REPORTS) -> Path:
+    """Write <date>-<name>.md and .json; returns the Markdown file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{datetime.now(UTC):%Y-%m-%d}-{name}.md"
+    path.write_text(markdown, encoding="utf-8")
+    path.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def training(name: str, about: str, measurements: Sequence[Measurement], machine: Mapping[str, Any]) -> str:
+    """The Markdown of a training row; ratios are of medians, lmkit against each peer of its own kind."""
+    rates = {
+        m.contender: [o.tokens_per_second for o in measurements if o.contender == m.contender] for m in measurements
+    }
+    medians = {contender: statistics.median(values) for contender, values in rates.items()}
+    rows = []
+    for contender, values in rates.items():
+        newest = next(m for m in reversed(measurements) if m.contender == contender)
+        peak_mb = statistics.median(m.peak_mb for m in measurements if m.contender == contender)
+        peer = contender.replace("lmkit", "trainer")
+        ratio = f"{medians[contender] / medians[peer]:.1f}x" if peer != contender and peer in medians else ""
+        milliseconds = 1000 * newest.result["step_tokens"] / medians[contender]
+        rates_told = [f"{figure:,.0f}" for figure in (medians[contender], min(values), max(values))]
+        rows.append([contender, *rates_told, f"{milliseconds:,.0f}", f"{peak_mb:,.0f}", ratio])
+    header = ["", "tokens/s, median", "lowest", "highest", "ms a step", "peak MB", "against its peer"]
+    peaks = ", ".join(f"{precision} {flops / 1e12:.2f}" for precision, flops in machine["matrix_peak_flops"].items())
+    configs = {m.contender: m.result["config"] for m in measurements}
+    return f"""# {name}
+
+{about}
+
+{table(header, rows)}
+
+{len(measurements) // len(rates)} runs of each, in turns, each a process of its own; a run's figure is its median step, \
+after warm-up.
+
+Machine: {machine["processor"]}, {machine["cores"]} cores, {" ".join(machine["matrix_units"])}, \
+{machine["memory_gb"]} GB; matrix peak in TFLOP/s: {peaks}; load at the start {machine["load"][0]:.1f}.
+
+Versions: {", ".join(f"{package} {version}" for package, version in machine["versions"].items())}.
+
+```json
+{json.dumps(configs, indent=1)}
+```
+"""
+
+
+def figures(measurements: Sequence[Measurement], machine: Mapping[str, Any]) -> dict[str, Any]:
+    """All that was measured."""
+    return {"machine": dict(machine), "measurements": [attrs.asdict(measurement) for measurement in measurements]}
