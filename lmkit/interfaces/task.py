@@ -24,6 +24,8 @@ class Task(ABC):
     """A closed attrs class, each field with a sentence: columns, labels, how to decode."""
     reads: ClassVar[frozenset[str]]
     """The head kinds that `predict` understands."""
+    verb: ClassVar[str | None] = None
+    """What a Run calls it: "fill" makes `run.fill(text)`; None: `run.predict(rows)` only."""
 
     @abstractmethod
     def __init__(self, config: Any, tokenizer: Tokenizer) -> None:
@@ -42,6 +44,10 @@ class Task(ABC):
         """One answer a row, in order; memory does not grow with the number of rows, nor answers change with
         `batch_tokens`.  A row that cannot be read gives {"error": sentence} in its place.
         """
+
+    def row(self, text: str) -> Row:
+        """The row that asks for `text`'s answer, for those who have a text and no data set."""
+        return {"text": text}
 
     def tally(self, prediction: Any, row: Row) -> Mapping[str, float]:
         """Sums that `score` turns into metrics; empty where the row has no gold answer."""
