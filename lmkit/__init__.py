@@ -65,21 +65,43 @@ __all__ = [
 ]
 
 _HOMES = {
-    "batch": ("Batch", "Example", "Packed"),
-    "hookspecs": ("hookimpl",),
-    "interfaces": ("Encoder", "Objective", "Task", "Tokenizer"),
-    "recipe": ("Finetuning", "Pretraining"),
-    "registry": ("plugins",),
-    "run": ("Run", "evaluate", "finetune", "load", "predict", "pretrain", "resume"),
+    "Batch": "lmkit.batch",
+    "CheckpointError": "lmkit.errors",
+    "ConfigError": "lmkit.errors",
+    "DataError": "lmkit.errors",
+    "Encoder": "lmkit.interfaces",
+    "Example": "lmkit.batch",
+    "Finetuning": "lmkit.recipe",
+    "FitError": "lmkit.errors",
+    "IntegrityError": "lmkit.errors",
+    "Interrupted": "lmkit.errors",
+    "LmkitError": "lmkit.errors",
+    "Objective": "lmkit.interfaces",
+    "Packed": "lmkit.batch",
+    "PluginError": "lmkit.errors",
+    "Pretraining": "lmkit.recipe",
+    "Run": "lmkit.run",
+    "RunError": "lmkit.errors",
+    "Task": "lmkit.interfaces",
+    "Tokenizer": "lmkit.interfaces",
+    "TrainingAlarm": "lmkit.errors",
+    "UnknownComponentError": "lmkit.errors",
+    "evaluate": "lmkit.run",
+    "finetune": "lmkit.run",
+    "hookimpl": "lmkit.hookspecs",
+    "load": "lmkit.run",
+    "plugins": "lmkit.registry",
+    "predict": "lmkit.run",
+    "pretrain": "lmkit.run",
+    "resume": "lmkit.run",
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         value: Any = importlib.import_module("importlib.metadata").version("lmkit")
-    elif name in __all__:
-        value = getattr(importlib.import_module(f"lmkit.{_HOME.get(name, 'errors')}"), name)
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
     else:
         raise AttributeError(f"module 'lmkit' has no attribute {name!r}")
     globals()[name] = value

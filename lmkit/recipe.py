@@ -8,7 +8,6 @@ built a second time.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,13 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 from attrs import validators
 
-from lmkit.component import Component, Kind
 from lmkit.config import Problems, collect, dumps, override, read, unstructure
-from lmkit.discovery import fingerprint
+from lmkit.config.strict import got
 from lmkit.errors import PluginError
-from lmkit.registry import Registry, default_registry
+from lmkit.registry import Component, Kind, LocalPlugin, Registry, default_registry
+from lmkit.registry.local import asked_plugins
 from lmkit.spelling import did_you_mean
-from lmkit.strict import got
 
 if TYPE_CHECKING:
     from lmkit.checkpoint import Checkpointing
@@ -46,16 +44,6 @@ class Saved:
 
     component: Component
     folder: Path
-
-
-@attrs.frozen
-class LocalPlugin:
-    """A plugin that is a file of the user's, and not installed."""
-
-    file: Path
-    """Where it lies."""
-    sha256: str
-    """What it held when the run began, in hex."""
 
 
 def _tokenizer(value: Any) -> Chosen | Saved:
@@ -198,7 +186,7 @@ def _read(cls: type[R], source: Any, overrides: Iterable[str], local_files: Sequ
 
     problems = Problems()
     preamble = collect(_Preamble, {k: data[k] for k in ("seed", "plugins") if k in data}, problems, folder=folder)
-    plugins = _local_plugins(preamble.plugins if preamble else (), local_files, recorded, problems)
+    plugins = asked_plugins(preamble.plugins if preamble else (), local_files, recorded, problems)
     if any(problem.startswith("plugins") for problem in problems):
         problems.raise_if_any(name)  # without them, names of components would look unknown
     registry = Registry([plugin.file for plugin in plugins]) if plugins else default_registry()
@@ -217,33 +205,6 @@ def _unknown(cls: type[Any], key: str, sections: Sequence[str]) -> str:
         return f"{key}: not in a pre-training file, it goes into a file of its own for finetune"
     known = ("seed", "plugins", *sections)
     return f"{key}: unknown key.{did_you_mean(key, known) or ' Known: ' + ', '.join(known)}"
-
-
-def _local_plugins(
-    listed: Iterable[Path | LocalPlugin], local_files: Iterable[Path], recorded: bool, problems: Problems
-) -> tuple[LocalPlugin, ...]:
-    """The plugins to run: those that the user asked for, in the order of the file that lists them."""
-    asked = {path.name: path.absolute() for path in local_files}
-    files: dict[str, Path] = {}
-    for entry in listed:
-        file = entry if isinstance(entry, Path) else entry.file
-        if file.name in asked:
-            files[file.name] = asked[file.name]
-        elif recorded or isinstance(entry, LocalPlugin):
-            problems.append(f"plugins: {file} is not run unasked. Where you trust it, add --plugin {file}")
-        else:
-            files[file.name] = file
-    try:
-        plugins = {name: LocalPlugin(file, fingerprint(file)) for name, file in (files | asked).items()}
-    except PluginError as error:
-        problems.append(f"plugins: {error}")
-        return ()
-    for entry in listed:
-        now = plugins.get(entry.file.name) if isinstance(entry, LocalPlugin) else None
-        if isinstance(entry, LocalPlugin) and now and now.sha256 != entry.sha256:
-            message = f"{now.file} has changed: it was sha256:{entry.sha256[:12]} and is sha256:{now.sha256[:12]}"
-            warnings.warn(message, stacklevel=4)
-    return tuple(plugins.values())
 
 
 def _section(

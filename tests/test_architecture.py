@@ -21,7 +21,7 @@ PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 
 FOR_PLUGINS = {"errors", "batch", "interfaces", "hookspecs", "parts"}
 CORE_UNITS = {"model", "registry", "config", "data", "checkpoint", "spelling"}
-BELOW_RUN = FOR_PLUGINS | CORE_UNITS | {"engine"}
+BELOW_RUN = FOR_PLUGINS | CORE_UNITS | {"engine", "recipe"}
 ALLOWED = {
     "errors": set(),
     "batch": {"errors"},
@@ -29,6 +29,7 @@ ALLOWED = {
     "parts": {"errors", "batch", "interfaces"},
     "hookspecs": {"errors", "batch", "interfaces"},
     **dict.fromkeys(CORE_UNITS, FOR_PLUGINS | CORE_UNITS),
+    "recipe": FOR_PLUGINS | CORE_UNITS | {"engine.settings"},
     "engine": {"errors", "batch"},
     "report": {"errors", "batch", "engine.events"},
     "run": BELOW_RUN | {"report"},

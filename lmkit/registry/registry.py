@@ -1,4 +1,4 @@
-"""Registry: the components that are installed, by kind and name, each with its distribution, version and state."""
+"""The registry itself: what is installed, looked up by kind and name, and where two distributions clash."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from typing import Any
 
 import attrs
 
-from lmkit.component import Component, Kind, Plugin, State
-from lmkit.discovery import DISABLE, installed_plugin, local_plugin, normal
 from lmkit.errors import PluginError, UnknownComponentError
+from lmkit.registry.component import Component, Kind, Plugin
+from lmkit.registry.discovery import DISABLE, installed_plugin, normal
+from lmkit.registry.local import local_plugin
 from lmkit.spelling import did_you_mean
-
-__all__ = ["Component", "Kind", "Plugin", "Registry", "State", "default_registry", "plugins"]
 
 
 class Registry:

@@ -1,30 +1,21 @@
-"""Config: tables of TOML <-> closed attrs classes, every problem told at once with its path and value.
-
-A config is never half read: what a file says beyond or against a class is an error, so a typing mistake cannot become
-a default. The price is that an older lmkit refuses files that name a newer field.
-"""
+"""Reading: a TOML file, or plain data, and assignments over it -> closed attrs classes."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import attrs
-import cattrs
-import tomli_w
-from cattrs.gen import make_dict_unstructure_fn
-
+from lmkit.config.strict import Wrong, got, strict_converter
 from lmkit.errors import ConfigError
-from lmkit.strict import Wrong, got, strict_converter
 
 T = TypeVar("T")
 
 _MOST_BYTES = 1_000_000
 _MOST_NESTING = 32
+_WIDTH = 120
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
@@ -94,20 +85,6 @@ def collect(
         return None
 
 
-def unstructure(config: attrs.AttrsInstance) -> dict[str, Any]:
-    """Plain data that `structure` turns into an equal config; None is left out, tuples and sets become lists.
-
-    Raises ConfigError for a None that is not its field's default, which TOML cannot say.
-    """
-    tables: dict[str, Any] = _unstructurer().unstructure(config)
-    return tables
-
-
-def dumps(data: Mapping[str, Any]) -> str:
-    """TOML text of plain data."""
-    return tomli_w.dumps(data)
-
-
 def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
     """A copy of `data` with assignments such as "encoder.layers=6"; a value that is no TOML is a str.
 
@@ -148,28 +125,3 @@ def _value(text: str) -> Any:
 def _deeper(value: Any, levels: int) -> bool:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return inner is not None and (levels == 0 or any(_deeper(item, levels - 1) for item in inner))
-
-
-@cache
-def _unstructurer() -> cattrs.Converter:
-    converter = cattrs.Converter(
-        use_alias=True, unstruct_collection_overrides={tuple: list, frozenset: sorted, set: sorted}
-    )
-    converter.register_unstructure_hook_func(lambda t: isinstance(t, type) and issubclass(t, Path), str)
-
-    @converter.register_unstructure_hook_factory(attrs.has)
-    def without_none(cls: Any) -> Callable[[Any], dict[str, Any]]:
-        whole = make_dict_unstructure_fn(cls, converter, _cattrs_use_alias=True)
-        defaults = {field.alias: field.default for field in attrs.fields(cls)}
-
-        def unstructure(config: Any) -> dict[str, Any]:
-            table = {key: value for key, value in whole(config).items() if value is not None}
-            if unsaid := [key for key in defaults.keys() - table.keys() if defaults[key] is not None]:
-                raise ConfigError(
-                    cls.__qualname__, [f"{key}: None cannot be written to a file" for key in sorted(unsaid)]
-                )
-            return table
-
-        return unstructure
-
-    return converter

@@ -1,4 +1,4 @@
-"""Discovery: entry points and local files -> plugins, each imported by itself.
+"""Discovery: entry points -> plugins, each imported by itself.
 
 Plugin modules are tiny and all imported when a registry is first asked, a millisecond or so each. pluggy isolates
 nothing, so each plugin gets a manager of its own: one that is broken costs the others nothing.
@@ -6,16 +6,12 @@ nothing, so each plugin gets a manager of its own: one that is broken costs the 
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import inspect
 import re
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
@@ -23,8 +19,8 @@ import attrs
 import pluggy
 
 from lmkit import hookspecs
-from lmkit.component import Component, Kind, Plugin, told
 from lmkit.errors import PluginError
+from lmkit.registry.component import Component, Kind, Plugin, told
 from lmkit.spelling import did_you_mean
 
 DISABLE = "LMKIT_PLUGINS_DISABLE"
@@ -44,48 +40,13 @@ def installed_plugin(point: metadata.EntryPoint, disabled: Collection[str]) -> P
         reason = f"{plugin} wants {wanted}, but lmkit {metadata.version('lmkit')} is installed"
         plugin = attrs.evolve(plugin, state="incompatible", reason=reason)
     else:
-        plugin = _imported(plugin, lambda: importlib.import_module(point.value))
+        plugin = imported(plugin, lambda: importlib.import_module(point.value))
     return attrs.evolve(
         plugin, reason=plugin.reason and f"{plugin.reason}. Disable it with {DISABLE}={point.dist.name}"
     )
 
 
-def fingerprint(file: Path) -> str:
-    """sha256 of a local plugin file, in hex; raises PluginError where it cannot be read."""
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise PluginError(f"local file {file}: {error.strerror}") from None
-
-
-def local_plugin(file: Path) -> Plugin:
-    """The plugin of a local file, which is run; raises PluginError where it cannot be read."""
-    digest = fingerprint(file)[:12]
-    name = f"lmkit_local_{re.sub(r'[^0-9a-zA-Z_]', '_', file.stem)}_{digest}"
-    plugin = _imported(Plugin(f"local file {file.name}", f"sha256:{digest}", name), lambda: _run_file(file, name))
-    own = re.compile(rf"^{re.escape(file.stem)}(?=:)")  # it may call itself by its file's name
-    return attrs.evolve(
-        plugin, components=tuple(attrs.evolve(c, path=own.sub(name, c.path)) for c in plugin.components)
-    )
-
-
-def _run_file(file: Path, name: str) -> ModuleType:
-    if name in sys.modules:  # the same text under the same name: its classes stay the same classes
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file.name} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _imported(plugin: Plugin, load: Callable[[], ModuleType]) -> Plugin:
+def imported(plugin: Plugin, load: Callable[[], ModuleType]) -> Plugin:
     """The plugin with what its module offers, or failed with the reason."""
     start = time.perf_counter()
     try:

@@ -87,6 +87,6 @@ def told(error: BaseException) -> str:
         return f"SyntaxError: {error.msg} ({error.filename}:{error.lineno})"
     text = " ".join(str(error).split())
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    machinery = ("<", str(Path(__file__).parent), str(Path(importlib.__file__).parent))
+    machinery = ("<", str(Path(__file__).parent.parent), str(Path(importlib.__file__).parent))
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(machinery)]
     return f"{said} ({frames[-1].filename}:{frames[-1].lineno})" if frames else said

@@ -1,0 +1,102 @@
+"""Writing: configs -> plain data and TOML, bare or with each field's sentence beside it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+import tomli_w
+from cattrs.gen import make_dict_unstructure_fn
+
+from lmkit.errors import ConfigError
+
+_WIDTH = 120
+
+
+def unstructure(config: attrs.AttrsInstance) -> dict[str, Any]:
+    """Plain data that `structure` turns into an equal config; None is left out, tuples and sets become lists.
+
+    Raises ConfigError for a None that is not its field's default, which TOML cannot say.
+    """
+    tables: dict[str, Any] = _unstructurer().unstructure(config)
+    return tables
+
+
+def dumps(data: Mapping[str, Any]) -> str:
+    """TOML text of plain data."""
+    return tomli_w.dumps(data)
+
+
+@cache
+def describe(cls: type[Any]) -> Mapping[str, str]:
+    """The sentence below each field of a Config, from its source; fields without one are left out."""
+    sentences: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if attrs.has(base):
+            try:
+                source = inspect.getsource(base)
+            except OSError:  # written at a prompt
+                continue
+            for before, after in pairwise(ast.parse(textwrap.dedent(source)).body[0].body):  # type: ignore[attr-defined]
+                match before, after:
+                    case ast.AnnAssign(target=ast.Name(name)), ast.Expr(value=ast.Constant(value=str(sentence))):
+                        sentences[name] = " ".join(sentence.split())
+    return {field.alias: sentences[field.name] for field in attrs.fields(cls) if field.name in sentences}
+
+
+def commented(sections: Mapping[str, tuple[Mapping[str, Any], attrs.AttrsInstance | None]]) -> str:
+    """TOML text with each field's sentence beside it; fields that are None are there as comments.
+
+    Each table's name -> keys that no Config has, such as `use`, and the config; the name "" has the keys of no table.
+    """
+    blocks = []
+    for name, (keys, config) in sections.items():
+        fields = attrs.fields(type(config)) if config else ()
+        values = unstructure(config) if config else {}
+        sentences = describe(type(config)) if config else {}
+        lines = [f"[{name}]"] if name else []
+        inner = []
+        for key, value in [*keys.items(), *((field.alias, values.get(field.alias)) for field in fields)]:
+            text = f"# {key} =" if value is None else dumps({key: value}).rstrip()
+            if text.startswith("["):  # a table of its own, which stands after the others
+                inner.append(dumps({name: {key: value}} if name else {key: value}).rstrip())
+            elif "\n" in text or len(f"{text:40}# {sentences.get(key, '')}") > _WIDTH:
+                lines += [*textwrap.wrap(sentences[key], _WIDTH - 2, initial_indent="# ", subsequent_indent="# ")]
+                lines.append(text)
+            else:
+                lines.append(f"{text:40}# {sentences[key]}" if key in sentences else text)
+        blocks.append("\n".join([*lines, *inner]))
+    return "\n\n".join(blocks) + "\n"
+
+
+@cache
+def _unstructurer() -> cattrs.Converter:
+    converter = cattrs.Converter(
+        use_alias=True, unstruct_collection_overrides={tuple: list, frozenset: sorted, set: sorted}
+    )
+    converter.register_unstructure_hook_func(lambda t: isinstance(t, type) and issubclass(t, Path), str)
+
+    @converter.register_unstructure_hook_factory(attrs.has)
+    def without_none(cls: Any) -> Callable[[Any], dict[str, Any]]:
+        whole = make_dict_unstructure_fn(cls, converter, _cattrs_use_alias=True)
+        defaults = {field.alias: field.default for field in attrs.fields(cls)}
+
+        def unstructure(config: Any) -> dict[str, Any]:
+            table = {key: value for key, value in whole(config).items() if value is not None}
+            if unsaid := [key for key in defaults.keys() - table.keys() if defaults[key] is not None]:
+                raise ConfigError(
+                    cls.__qualname__, [f"{key}: None cannot be written to a file" for key in sorted(unsaid)]
+                )
+            return table
+
+        return unstructure
+
+    return converter
