@@ -53,8 +53,8 @@ def training(name: str, about: str, measurements: Sequence[Measurement], machine
 
 {table(header, rows)}
 
-{len(measurements) // len(rates)} runs of each, in turns, each a process of its own; a run's figure is its median step, \
-after warm-up.
+{len(measurements) // len(rates)} runs of each, in turns, each a process of its own; a run's figure is its median \
+step, after warm-up.
 
 Machine: {machine["processor"]}, {machine["cores"]} cores, {" ".join(machine["matrix_units"])}, \
 {machine["memory_gb"]} GB; matrix peak in TFLOP/s: {peaks}; load at the start {machine["load"][0]:.1f}.

@@ -1,0 +1,36 @@
+"""A learning rate far too high drives the loss to infinity and to NaN."""
+
+import math
+import tempfile
+from pathlib import Path
+
+from benchmarks.defects.finding import Finding
+
+CLAIM = "a loss that is not a number is shown as it is, and stops the run before it reaches the weights"
+RATE = 1e30
+
+
+def trainer() -> Finding:
+    from benchmarks.defects import peer
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = peer.trainer(
+            peer.model("clm"),
+            Path(folder),
+            data=peer.blocks(),
+            objective="clm",
+            max_steps=6,
+            learning_rate=RATE,
+            per_device_train_batch_size=8,
+        )
+        run.train()
+    logged = peer.losses(run)
+    hidden = [step for step, loss in logged.items() if math.isfinite(loss)]
+    broken = sum(not bool(p.isfinite().all()) for p in run.model.parameters())
+    total = sum(1 for _ in run.model.parameters())
+    return Finding(
+        holds=len(hidden) < len(logged) and broken == 0,
+        figures=f"{len(hidden)} of {len(logged)} logged losses look finite, the last {logged[max(logged)]:.4g}; "
+        f"the run ended as if well, {broken} of {total} weights not finite",
+        details={"logged": {str(step): str(loss) for step, loss in logged.items()}, "broken_weights": broken},
+    )
