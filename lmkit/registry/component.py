@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import traceback
-from pathlib import Path
 from typing import Any, Literal
 
 import attrs
@@ -13,6 +12,8 @@ from lmkit.errors import PluginError
 
 Kind = Literal["tokenizer", "encoder", "objective", "task", "format", "reporter"]
 State = Literal["ok", "failed", "disabled", "conflict", "incompatible"]
+
+_MACHINERY = {"lmkit", "importlib", "_frozen_importlib", "_frozen_importlib_external", "pluggy"}
 
 
 @attrs.frozen
@@ -80,13 +81,17 @@ class Plugin:
 
 
 def told(error: BaseException) -> str:
-    """An error in one line, with the file and line that raised it."""
+    """An error in one line, with the last file and line of the plugin's own on the way to it."""
     if isinstance(error, PluginError):
         return str(error)
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} ({error.filename}:{error.lineno})"
     text = " ".join(str(error).split())
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    machinery = ("<", str(Path(__file__).parent.parent), str(Path(importlib.__file__).parent))
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(machinery)]
-    return f"{said} ({frames[-1].filename}:{frames[-1].lineno})" if frames else said
+    frames = [
+        (frame.f_globals.get("__name__", "").partition(".")[0], frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    outside = [frame for frame in frames if frame[0] not in _MACHINERY]
+    places = [f"{file}:{line}" for package, file, line in outside if package == outside[0][0]]
+    return f"{said} ({places[-1]})" if places else said
