@@ -1,0 +1,103 @@
+"""What can be known of the benchmarks without an hour of a quiet machine: that they measure and report rightly."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import measure, report, train_lmkit
+from benchmarks.defects import finding, not_a_number, packing, resume, validation
+from benchmarks.measure import Contender, Measurement
+from lmkit.recipe import read_pretraining
+
+MACHINE = {
+    "processor": "a processor",
+    "cores": 2,
+    "matrix_units": ["avx2"],
+    "memory_gb": 8.0,
+    "matrix_peak_flops": {"float32": 3.5e11},
+    "load": [0.5, 0.4, 0.3],
+    "versions": {"python": "3.11"},
+}
+
+
+def measured(contender: str, rate: float) -> Measurement:
+    result = {"seconds": [1.0], "step_tokens": 100, "config": {}}
+    return Measurement(contender=contender, tokens_per_second=rate, peak_mb=50.0, result=result)
+
+
+def test_a_ratio_is_of_medians_against_the_peer_of_its_own_kind() -> None:
+    rates = {"lmkit": (50, 60, 900), "trainer": (10, 12, 14), "lmkit-best": (80,), "trainer-best": (40,)}
+    markdown = report.training(
+        "row", "About.", [measured(n, r) for n, values in rates.items() for r in values], MACHINE
+    )
+    lines = {line.split(" | ")[0].strip("| "): line for line in markdown.splitlines() if line.startswith("| ")}
+    assert lines["lmkit"] == "| lmkit | 60 | 50 | 900 | 1,667 | 50 | 5.0x |"
+    assert lines["trainer"] == "| trainer | 12 | 10 | 14 | 8,333 | 50 |  |"
+    assert lines["lmkit-best"].endswith("| 2.0x |")
+
+
+def test_a_report_is_a_page_and_all_its_figures(tmp_path: Path) -> None:
+    measurements = [measured("lmkit", 10.0)]
+    page = report.write("row", "text", report.figures(measurements, MACHINE), tmp_path)
+    assert page.name.endswith("-row.md")
+    assert page.read_text() == "text"
+    figures = json.loads(page.with_suffix(".json").read_text())
+    assert figures["measurements"][0]["tokens_per_second"] == 10.0
+    assert figures["machine"] == MACHINE
+
+
+def test_contenders_take_turns_and_every_other_turn_runs_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "measure", lambda contender: measured(contender.name, 1.0))
+    sides = [Contender(name=name, arguments=()) for name in ("lmkit", "trainer")]
+    order = [m.contender for m in measure.alternate(sides, repeats=3)]
+    assert order == ["lmkit", "trainer", "trainer", "lmkit", "lmkit", "trainer"]
+
+
+def test_a_measurement_is_the_median_step_and_the_peak_memory_of_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "contender.py").write_text(
+        "import json, sys\n"
+        "print('noise', file=sys.stderr)\n"
+        "held = bytearray(80 * 2**20)\n"
+        "print('told on the way')\n"
+        "print(json.dumps({'seconds': [2.0, 1.0, 8.0], 'step_tokens': 100}))\n"
+    )
+    monkeypatch.setattr(measure, "ROOT", tmp_path)
+    found = measure.measure(Contender(name="it", arguments=("contender",)))
+    assert found.tokens_per_second == 50
+    assert 80 < found.peak_mb < 400
+
+
+def test_a_contender_that_fails_ends_the_row_with_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "contender.py").write_text("raise SystemExit('no text here')\n")
+    monkeypatch.setattr(measure, "ROOT", tmp_path)
+    with pytest.raises(RuntimeError, match=r"-m contender ended with 1:\nno text here"):
+        measure.measure(Contender(name="it", arguments=("contender",)))
+
+
+@pytest.mark.parametrize("best", [False, True])
+@pytest.mark.parametrize("objective", ["mlm", "clm"])
+def test_the_recipes_of_the_training_rows_are_valid(objective: str, best: bool, tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(train_lmkit.recipe(objective, steps=40, best=best))
+    assert read_pretraining(tmp_path / "run.toml").train.steps == 40
+
+
+def test_findings_say_what_decides_them() -> None:
+    assert finding.relative_difference(1.0, 4.0) == 0.75
+    assert packing.told({"a": 0.0, "b": 1e-6}).holds
+    assert packing.told({"a": 0.0, "b": 0.5}).figures == "1 of 2 cases leak; most, b: states move by 0.5"
+    assert not validation.told({1: 5.78, 60: 5.71}).holds
+    assert validation.told({1: 5.78, 60: 5.78}).holds
+    halted = resume.told({case: 7 if case[0] == "clm" else 0 for case in resume.CASES})
+    assert halted.figures == "mlm: 0 of 4 cases, 0 of 28 steps equal; clm: 4 of 4 cases, 28 of 28 steps equal"
+    assert not halted.holds
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_trainer_still_hides_a_loss_that_is_not_a_number() -> None:
+    assert not not_a_number.trainer().holds
