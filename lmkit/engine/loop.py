@@ -123,11 +123,12 @@ class Engine:
             result, norm = self._step(losses, plan, batches)
             now = time.perf_counter()
             self._tell(result, norm, plan, now - clock)
-            if self._stop:
-                break
-            if self.settings.evaluate_every_steps and self.state.step % self.settings.evaluate_every_steps == 0:
+            every = self.settings.evaluate_every_steps
+            if every and self.state.step % every == 0:
                 self._validate(micro)
                 evaluated_at = self.state.step
+            if self._stop:
+                break
             if self._wants_saving(saved_at, saved_time):
                 self._save()
                 saved_at, saved_time = self.state.step, time.monotonic()

@@ -1,0 +1,169 @@
+"""Run: a trained model with its tokenizer, ready to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from lmkit.batch import Example, pack
+from lmkit.config import structure
+from lmkit.errors import DataError, FitError
+from lmkit.interfaces import Task, Tokenizer
+from lmkit.model import Model, why_not_task
+from lmkit.recipe import Chosen
+from lmkit.registry import Registry
+from lmkit.run.parts import Parts
+
+BATCH_TOKENS = 8192
+"""Tokens that are read at once when answers are made; never changes an answer."""
+
+
+@attrs.frozen(eq=False)
+class Encoded:
+    """Hidden states of some texts; `hidden, pooled = run.encode(texts)` unpacks it."""
+
+    hidden: Tensor
+    """[texts, longest, width]; zeros beyond a text's own tokens."""
+    pooled: Tensor
+    """[texts, width] one state for each text."""
+    lengths: Tensor
+    """[texts] tokens of each, special tokens included."""
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.hidden, self.pooled))
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Run:
+    """A trained model with its tokenizer.
+
+    A task whose head kind this run has gives it a method: `run.fill(text)` where a token is predicted at its own
+    position, `run.complete(text)` where the next one is; options of the task's Config are keyword arguments.
+    """
+
+    folder: Path
+    """Where it lives: config.toml, metrics.jsonl, checkpoints/."""
+    step: int
+    """Optimizer steps that its weights have seen."""
+    parts: Parts = attrs.field(repr=False)
+    module: Model = attrs.field(repr=False)
+    """The torch module: `module.encoder`, `module.head`."""
+    registry: Registry = attrs.field(repr=False)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Text to ids and back."""
+        return self.parts.tokenizer
+
+    @property
+    def head_kind(self) -> str:
+        """What its head predicts where: "token", "next-token", ..."""
+        return self.module.objective.head_kind
+
+    def encode(self, texts: str | Sequence[str]) -> Encoded:
+        """Hidden states and one pooled state of each text; raises DataError for a text that is too long."""
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        if not texts:
+            raise DataError("encode: expected at least one text, got none")
+        encoder, vocabulary = self.module.encoder, self.tokenizer.vocabulary
+        examples = []
+        for number, text in enumerate(texts):
+            wrapped = self.tokenizer.wrap(self.tokenizer.encode(text).ids)
+            length = len(wrapped.ids)
+            if encoder.longest is not None and length > encoder.longest:
+                raise DataError(
+                    f"encode: text {number} has {length} tokens, this encoder reads at most {encoder.longest}: cut it"
+                )
+            if not length:
+                raise DataError(f"encode: text {number} has no tokens")
+            examples.append(Example(tokens=wrapped.ids, lengths=(length,), segments=wrapped.segments))
+        longest = max(len(e.tokens) for e in examples)
+        hidden = torch.zeros(len(texts), longest, encoder.width)
+        pooled = torch.zeros(len(texts), encoder.width)
+        attention = self.module.objective.attention
+        self.module.eval()
+        with torch.inference_mode():
+            for chosen in _batches(examples):
+                batch = [examples[i] for i in chosen]
+                inputs, starts = pack(batch, attention=attention, filler=vocabulary.special["pad"])
+                states = encoder(inputs)
+                pooled[chosen] = encoder.pool(states, inputs)
+                for number, start, example in zip(chosen, starts, batch, strict=True):
+                    hidden[number, : len(example.tokens)] = states[start : start + len(example.tokens)]
+        return Encoded(hidden, pooled, torch.tensor([len(e.tokens) for e in examples]))
+
+    def task(self, name: str | None = None, **options: Any) -> Task:
+        """The task of that name, or the one that reads this run's head; raises FitError where that is not one.
+
+        `options` are fields of the task's Config that are to differ from the run's own, or from the defaults.
+        """
+        own = self.parts.task
+        if own is not None and name in (None, own.component.name):
+            chosen = own
+        else:
+            component = self.registry.find("task", name or self._only_task())
+            chosen = Chosen(component, component.load().Config())
+        cls: type[Task] = chosen.component.load()
+        reason = why_not_task(cls, self.head_kind)
+        if reason:
+            raise FitError(reason)
+        config = chosen.config
+        if options:
+            owner = str(chosen.component)
+            known = attrs.asdict(config, recurse=False)
+            config = structure(cls.Config, known | options, source=f"task {cls.name}", owner=owner)
+        return cls(config, self.tokenizer)
+
+    def predict(
+        self, rows: Iterable[Mapping[str, Any] | str], *, task: str | None = None, **options: Any
+    ) -> Iterator[Any]:
+        """One answer for each row (or text), in order; memory does not grow with the number of rows."""
+        chosen = self.task(task, **options)
+        asked = (chosen.row(row) if isinstance(row, str) else row for row in rows)
+        return chosen.predict(self.module.encoder, self.module.head, asked, batch_tokens=BATCH_TOKENS)
+
+    def verbs(self) -> dict[str, str]:
+        """Verb -> task: what this run's head can do."""
+        return {task.verb: task.name for task in self._tasks() if task.verb is not None}
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        if verb.startswith("_"):
+            raise AttributeError(verb)
+        verbs = self.verbs()
+        if verb not in verbs:
+            able = ", ".join(sorted(verbs)) or "none"
+            raise AttributeError(f"a run with a head of kind {self.head_kind} has no {verb!r}; its verbs: {able}")
+
+        def answer(text: str | Iterable[str], **options: Any) -> Any:
+            single = isinstance(text, str)
+            answers = self.predict([text] if isinstance(text, str) else text, task=verbs[verb], **options)
+            return next(iter(answers)) if single else list(answers)
+
+        return answer
+
+    def _tasks(self) -> list[type[Task]]:
+        components = [c for c in self.registry.components() if c.kind == "task"]
+        loaded: list[type[Task]] = [c.load() for c in components]
+        return [task for task in loaded if self.head_kind in task.reads]
+
+    def _only_task(self) -> str:
+        names = sorted(task.name for task in self._tasks())
+        if len(names) == 1:
+            return names[0]
+        if not names:
+            raise FitError(f"no installed task reads a head of kind {self.head_kind}")
+        raise FitError(f"several tasks read a head of kind {self.head_kind}: {', '.join(names)}; name one")
+
+
+def _batches(examples: Sequence[Example]) -> Iterator[list[int]]:
+    """Indices of `examples`, longest first, in groups of at most BATCH_TOKENS once padded."""
+    order = sorted(range(len(examples)), key=lambda i: -len(examples[i].tokens))
+    while order:
+        size = max(1, BATCH_TOKENS // len(examples[order[0]].tokens))
+        yield order[:size]
+        order = order[size:]

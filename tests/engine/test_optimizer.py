@@ -1,0 +1,77 @@
+"""The optimizer beside torch's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from lmkit.engine.muon import Muon, orthogonalize
+from lmkit.engine.optimizer import Optimizer
+from lmkit.engine.settings import Training
+
+
+def _matrices() -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(1)
+    shapes = [(16, 16), (16, 16), (32, 16), (16, 64)]
+    return [nn.Parameter(torch.randn(*shape, generator=generator)) for shape in shapes]
+
+
+def test_muon_is_torchs_muon_on_plain_matrices():
+    mine, theirs = _matrices(), _matrices()
+    ours = Muon(mine, [1] * 4, learning_rate=0.02, momentum=0.95, weight_decay=0.1, dtype=torch.bfloat16)
+    reference = torch.optim.Muon(theirs, lr=0.02, momentum=0.95, weight_decay=0.1, nesterov=True)
+    for step in range(4):
+        for number, (one, other) in enumerate(zip(mine, theirs, strict=True)):
+            generator = torch.Generator().manual_seed(10 * step + number)
+            one.grad = torch.randn(one.shape, generator=generator)
+            other.grad = one.grad.clone()
+        ours.step(1.0)
+        reference.step()
+    for one, other in zip(mine, theirs, strict=True):
+        assert (one - other).abs().max() < 0.01 * (0.02 * 4)  # bf16 rounding in another order, of four steps of 0.02
+
+
+def test_orthogonal_updates_have_singular_values_near_one():
+    matrices = torch.randn(3, 24, 40, generator=torch.Generator().manual_seed(2))
+    values = torch.linalg.svdvals(orthogonalize(matrices, torch.float32))
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+
+
+def test_a_stack_of_three_is_orthogonalized_as_three():
+    gradient = torch.randn(48, 16, generator=torch.Generator().manual_seed(3))
+    stacked = nn.Parameter(torch.zeros(48, 16))
+    stacked.grad = gradient.clone()
+    alone = [nn.Parameter(torch.zeros(16, 16)) for _ in range(3)]
+    for parameter, part in zip(alone, gradient.chunk(3), strict=True):
+        parameter.grad = part.clone()
+    settings = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0, "dtype": torch.float32}
+    Muon([stacked], [3], **settings).step(1.0)
+    Muon(alone, [1, 1, 1], **settings).step(1.0)
+    assert torch.allclose(stacked.detach(), torch.cat([p.detach() for p in alone]), atol=1e-6)
+
+
+def test_roles_decide_who_trains_what_and_what_decays():
+    model = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8))
+    roles = {"0.weight": "hidden", "0.bias": "scalar", "1.weight": "scalar", "1.bias": "scalar"}
+    settings = Training(steps=1, learning_rate=0.1, matrix_learning_rate=0.1, weight_decay=0.5)
+    optimizer = Optimizer(model, roles, settings, matrix_dtype=torch.float32)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step(1.0)
+    after = dict(model.named_parameters())
+    assert torch.allclose(after["0.weight"], before["0.weight"] * 0.95)
+    assert all(torch.equal(after[n], before[n]) for n in ("0.bias", "1.weight", "1.bias"))
+    assert set(optimizer.state()) == {"0.weight.momentum"} | {
+        f"{n}.{what}" for n in ("0.bias", "1.weight", "1.bias") for what in ("step", "exp_avg", "exp_avg_sq")
+    }
+
+
+def test_a_state_that_lacks_a_tensor_is_refused_by_name():
+    model = nn.Linear(4, 4)
+    roles = {"weight": "hidden", "bias": "scalar"}
+    optimizer = Optimizer(model, roles, Training(steps=1), matrix_dtype=torch.float32)
+    with pytest.raises(KeyError, match=r"weight\.momentum"):
+        optimizer.load({})
