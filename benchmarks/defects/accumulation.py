@@ -55,3 +55,32 @@ def trainer() -> Finding:
         f"{whole['loss']:.4f} -> {split['loss']:.4f}, norm {whole['grad_norm']:.3f} -> {split['grad_norm']:.3f}",
         details=found,
     )
+
+
+def lmkit() -> Finding:
+    from benchmarks.defects import ours
+
+    found, worst = {}, 0.0
+    for objective in ours.COMPONENTS:
+        splits = []
+        for rows in (ours.ROWS, ours.ROWS // 8):
+            with tempfile.TemporaryDirectory() as name:
+                micro = rows * ours.BLOCK_TOKENS
+                recipe = ours.tables(objective, ours.text(Path(name)), steps=3, micro_batch_tokens=micro)
+                run = ours.train(Path(name), recipe)
+                splits.append([(e["loss"], e["grad_norm"]) for e in ours.events(run.folder, "step")])
+        differences = [
+            relative_difference(whole, split)
+            for pair in zip(*splits, strict=True)
+            for whole, split in zip(*pair, strict=True)
+        ]
+        assert len(differences) == 6
+        worst = max(worst, *differences)
+        found[objective] = splits
+    (loss, norm), (split_loss, split_norm) = found["mlm"][0][0], found["mlm"][1][0]
+    return Finding(
+        holds=worst <= 1e-6,
+        figures=f"2 objectives, 3 steps: at most {worst:.1e} apart; mlm: loss {loss:.7f} -> {split_loss:.7f}, "
+        f"norm {norm:.6f} -> {split_norm:.6f}",
+        details=found,
+    )

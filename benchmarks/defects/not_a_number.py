@@ -34,3 +34,25 @@ def trainer() -> Finding:
         f"the run ended as if well, {broken} of {total} weights not finite",
         details={"logged": {str(step): str(loss) for step, loss in logged.items()}, "broken_weights": broken},
     )
+
+
+def lmkit() -> Finding:
+    from benchmarks.defects import ours
+    from lmkit import TrainingAlarm, load
+
+    with tempfile.TemporaryDirectory() as name:
+        recipe = ours.tables("clm", ours.text(Path(name)), steps=6, learning_rate=RATE, clip=0.0, spike=0.0, warmup=0.0)
+        try:
+            ours.train(Path(name), recipe)
+            alarm = "none"
+        except TrainingAlarm as error:
+            alarm = str(error)
+        folder = Path(name, "run")
+        logged = [event["loss"] for event in ours.events(folder, "step")]
+        weights = [bool(p.isfinite().all()) for p in load(folder).module.parameters()]
+    return Finding(
+        holds=alarm != "none" and not math.isfinite(logged[-1]) and all(weights),
+        figures=f"{sum(map(math.isfinite, logged))} of {len(logged)} logged losses finite, the last {logged[-1]}; "
+        f"{weights.count(False)} of {len(weights)} weights not finite; the alarm: {alarm}",
+        details={"logged": [str(loss) for loss in logged], "alarm": alarm},
+    )

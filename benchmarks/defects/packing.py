@@ -45,3 +45,35 @@ def trainer() -> Finding:
                 ]
             changes[f"{name}, {told_mask}"] = (second[0] - second[1]).abs().max().item()
     return told(changes)
+
+
+def lmkit() -> Finding:
+    """Borders travel with the batch, so that nothing has to be inferred."""
+    import tempfile
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+
+    from benchmarks.defects import ours
+    from lmkit.batch import Example, pack
+
+    changes = {}
+    for objective in ours.COMPONENTS:
+        with tempfile.TemporaryDirectory() as name:
+            run = ours.train(Path(name), ours.tables(objective, ours.text(Path(name)), steps=1))
+        generator = np.random.default_rng(0)
+        vocabulary = run.tokenizer.vocabulary
+        row = generator.integers(5, vocabulary.size, 16)
+        other = row.copy()
+        other[:8] = generator.integers(5, vocabulary.size, 8)
+        encoder = run.module.encoder.eval()
+        for attention in sorted(encoder.attention - {"mixed"}):
+            with torch.no_grad():
+                second = []
+                for tokens in (row, other):
+                    example = Example(tokens=tokens, lengths=(8, 8))
+                    inputs, _ = pack([example], attention=attention, filler=vocabulary.special["pad"])
+                    second.append(encoder(inputs)[8:16])
+            changes[f"{encoder.name}, {attention}"] = (second[0] - second[1]).abs().max().item()
+    return told(changes)

@@ -39,3 +39,28 @@ def trainer() -> Finding:
         figures=f"chose {chosen}, which is marked incomplete; checkpoint-2 is whole; then {outcome}",
         details={"chosen": chosen, "outcome": outcome},
     )
+
+
+def lmkit() -> Finding:
+    """Three ways in which the newest checkpoint can be broken: a file cut, a file missing, no manifest yet."""
+    from benchmarks.defects import ours
+    from lmkit import load
+
+    breaks = {
+        "weights cut": lambda folder: cut(folder / "model.safetensors"),
+        "state missing": lambda folder: (folder / "state.json").unlink(),
+        "no manifest": lambda folder: (folder / "manifest.json").unlink(),
+    }
+    chosen = {}
+    for case, damage in breaks.items():
+        with tempfile.TemporaryDirectory() as name:
+            recipe = ours.tables("clm", ours.text(Path(name)), steps=4) | {"checkpoint": {"every_steps": 2, "keep": 10}}
+            run = ours.train(Path(name), recipe)
+            damage(max(run.folder.glob("checkpoints/step-*")))
+            chosen[case] = load(run.folder).step
+    return Finding(
+        holds=set(chosen.values()) == {2},
+        figures="step 4 broken, step 2 whole; "
+        + ", ".join(f"{case}: took step {step}" for case, step in chosen.items()),
+        details=chosen,
+    )

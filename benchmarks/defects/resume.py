@@ -1,5 +1,6 @@
 """Stopped at step 5 of 12 and resumed: the seven steps that follow are those of a run that was never stopped."""
 
+import shutil
 import tempfile
 from itertools import product
 from pathlib import Path
@@ -53,4 +54,29 @@ def trainer() -> Finding:
         same[objective, workers, dropout] = sum(
             full[step] == resumed.get(step) for step in range(STOPPED + 1, STEPS + 1)
         )
+    return told(same)
+
+
+def lmkit() -> Finding:
+    """A copy of the run's folder, cut back to what a machine that died after step 5 leaves, is resumed."""
+    from benchmarks.defects import ours
+    from lmkit import resume
+
+    same = {}
+    for objective, workers, dropout in CASES:
+        with tempfile.TemporaryDirectory() as name:
+            recipe = ours.tables(objective, ours.text(Path(name)), steps=STEPS, data_workers=workers, dropout=dropout)
+            recipe["checkpoint"] = {"every_steps": STOPPED, "keep": 10}
+            full = ours.train(Path(name), recipe).folder
+            stopped = Path(name, "stopped")
+            shutil.copytree(full, stopped)
+            for checkpoint in sorted(stopped.glob("checkpoints/step-*"))[1:]:
+                shutil.rmtree(checkpoint)
+            lines = (stopped / "metrics.jsonl").read_text().splitlines(keepends=True)
+            (stopped / "metrics.jsonl").write_text("".join(lines[: 1 + STOPPED]))
+            resume(stopped)
+            steps = [{e["step"]: e["loss"] for e in ours.events(run, "step")} for run in (full, stopped)]
+            same[objective, workers, dropout] = sum(
+                steps[0][step] == steps[1].get(step) for step in range(STOPPED + 1, STEPS + 1)
+            )
     return told(same)

@@ -39,3 +39,16 @@ def trainer() -> Finding:
             )
             losses[rows] = float(run.evaluate()["eval_loss"])
     return told(losses)
+
+
+def lmkit() -> Finding:
+    from benchmarks.defects import ours
+
+    losses = {}
+    for rows in (1, 4, 16, 32):
+        with tempfile.TemporaryDirectory() as name:
+            micro = rows * ours.BLOCK_TOKENS
+            recipe = ours.tables("mlm", ours.text(Path(name)), steps=1, learning_rate=0.0, micro_batch_tokens=micro)
+            run = ours.train(Path(name), recipe)
+            losses[rows] = ours.events(run.folder, "evaluated")[-1]["loss"]
+    return told(losses)
