@@ -1,0 +1,1 @@
+"""GPT for lmkit: a plugin; see `plugin` for what it adds."""
