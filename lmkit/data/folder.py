@@ -1,0 +1,106 @@
+"""Folder: made once, whole or not at all, whoever makes it and whenever it is killed.
+
+    lock -> temporary folder -> write -> fsync each file -> rename -> fsync parent -> unlock
+
+The lock is the kernel's (flock) and ends with its process, so a killed build blocks nobody; its file stays behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lmkit.errors import DataError, IntegrityError
+
+MANIFEST = "manifest.json"
+
+
+def cache_folder() -> Path:
+    """Where tokens are kept between runs: LMKIT_CACHE, or ~/.cache/lmkit."""
+    return Path(os.environ.get("LMKIT_CACHE") or "~/.cache/lmkit").expanduser()
+
+
+def make_once(folder: Path, write: Callable[[Path], Mapping[str, Any]]) -> None:
+    """Unless `folder` exists, have `write` fill a temporary one and return its manifest; then it becomes `folder`.
+
+    Processes that come at once wait for the first.  Raises DataError where the disk does not take it.
+    """
+    temporary = folder.with_name(f"{folder.name}.unfinished")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.with_name(f"{folder.name}.lock")):
+            if folder.is_dir():
+                return
+            shutil.rmtree(temporary, ignore_errors=True)  # left by a build that was killed: the lock is ours
+            temporary.mkdir()
+            try:
+                manifest = write(temporary)
+                for path in temporary.iterdir():
+                    _sync(path)
+                (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+                _sync(temporary / MANIFEST)
+                _sync(temporary)
+                temporary.rename(folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+            _sync(folder.parent)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be written: {error.strerror}. Set LMKIT_CACHE to a folder with more room"
+        ) from None
+
+
+def read_manifest(folder: Path, *, version: int) -> dict[str, Any]:
+    """The manifest of a folder, after a look at the size of each file that it lists under "files".
+
+    Raises IntegrityError for a folder or file that is absent, damaged, or of another `version`.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        found = manifest["version"]
+        sizes = {name: int(entry["size"]) for name, entry in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(f"{path}: not the manifest of a token store: {error}. {remedy(folder)}") from None
+    if found != version:
+        raise IntegrityError(f"{path}: version {found}, where this lmkit reads version {version}. {remedy(folder)}")
+    for name, wanted in sizes.items():
+        size = (folder / name).stat().st_size if (folder / name).is_file() else None
+        if size != wanted:
+            got = "absent" if size is None else f"{size:,} bytes"
+            raise IntegrityError(f"{folder / name}: {got}, where {wanted:,} bytes are wanted. {remedy(folder)}")
+    return manifest  # type: ignore[no-any-return]
+
+
+def mapped(path: Path, dtype: str) -> npt.NDArray[Any]:
+    """The array that a file holds, read from disk as it is used; the file is not empty."""
+    return np.asarray(np.memmap(path, dtype, "r"))  # a plain array: slicing a memmap costs microseconds more
+
+
+def remedy(folder: Path) -> str:
+    """What to do about a damaged folder."""
+    return f"Delete {folder}: it is made again from the text"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
