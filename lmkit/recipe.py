@@ -10,24 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 from attrs import validators
 
-from lmkit.config import Problems, collect, dumps, override, read, unstructure
+from lmkit.checkpoint.settings import Checkpointing
+from lmkit.config import Problems, collect, commented, dumps, override, read, unstructure
 from lmkit.config.strict import got
+from lmkit.data.settings import Data
+from lmkit.engine.settings import Training
 from lmkit.errors import PluginError
 from lmkit.registry import Component, Kind, LocalPlugin, Registry, default_registry
 from lmkit.registry.local import asked_plugins
 from lmkit.spelling import did_you_mean
 
-if TYPE_CHECKING:
-    from lmkit.checkpoint import Checkpointing
-    from lmkit.data.settings import Data
-    from lmkit.engine.settings import Training
-
 R = TypeVar("R", "Pretraining", "Finetuning")
+
+_USE = 'a table with use = "..."'
+_SETTINGS: dict[str, type[Any]] = {"data": Data, "train": Training, "checkpoint": Checkpointing}
 
 
 @attrs.frozen
@@ -66,12 +67,6 @@ def _chosen(kind: Kind, value: Any) -> Chosen:
     return value if isinstance(value, Chosen) else Chosen(default_registry().component_of(value, kind), value)
 
 
-def _checkpointing() -> Checkpointing:
-    from lmkit.checkpoint import Checkpointing
-
-    return Checkpointing()
-
-
 @attrs.frozen(kw_only=True)
 class Pretraining:
     """All that a pre-training run is made of; a component may be given as an instance of its Config."""
@@ -90,7 +85,7 @@ class Pretraining:
     """What it learns to predict."""
     train: Training
     """Budget, batch and optimizer."""
-    checkpoint: Checkpointing = attrs.field(factory=_checkpointing)
+    checkpoint: Checkpointing = attrs.field(factory=Checkpointing)
     """When to save."""
 
 
@@ -108,12 +103,12 @@ class Finetuning:
     """The rows."""
     train: Training
     """Budget, batch and optimizer."""
-    checkpoint: Checkpointing = attrs.field(factory=_checkpointing)
+    checkpoint: Checkpointing = attrs.field(factory=Checkpointing)
     """When to save."""
 
 
 def read_pretraining(
-    source: Path | Mapping[str, Any] | Pretraining,
+    source: Path | str | Mapping[str, Any] | Pretraining,
     *,
     overrides: Iterable[str] = (),
     local_files: Sequence[Path] = (),
@@ -130,7 +125,7 @@ def read_pretraining(
 
 
 def read_finetuning(
-    source: Path | Mapping[str, Any] | Finetuning,
+    source: Path | str | Mapping[str, Any] | Finetuning,
     *,
     overrides: Iterable[str] = (),
     local_files: Sequence[Path] = (),
@@ -143,6 +138,22 @@ def read_finetuning(
 def resolved_toml(recipe: Pretraining | Finetuning) -> str:
     """A run's config.toml: every value written out, and read back as an equal recipe."""
     return dumps(tables(recipe))
+
+
+def commented_toml(recipe: Pretraining | Finetuning) -> str:
+    """A run.toml for people: every value, and beside it what it means."""
+    parts = _fields(recipe)
+    preamble = _Preamble(seed=parts.pop("seed"), plugins=tuple(plugin.file for plugin in parts.pop("plugins")))
+    sections: dict[str, Any] = {"": ({}, preamble)}
+    for name, value in parts.items():
+        match value:
+            case Chosen(component, config):
+                sections[name] = {"use": component.use}, config
+            case Saved():
+                sections[name] = _plain(value), None
+            case _:
+                sections[name] = {}, value
+    return commented(sections)
 
 
 def tables(recipe: Pretraining | Finetuning) -> dict[str, Any]:
@@ -167,8 +178,12 @@ def _fields(recipe: attrs.AttrsInstance) -> dict[str, Any]:
 
 @attrs.frozen(kw_only=True)
 class _Preamble:
+    """The keys of a file that stand above its tables."""
+
     seed: int = attrs.field(default=1, validator=validators.ge(0))
+    """Where all randomness comes from: the same seed gives the same run."""
     plugins: tuple[Path | LocalPlugin, ...] = ()
+    """Local plugin files, besides what is installed."""
 
 
 def _read(cls: type[R], source: Any, overrides: Iterable[str], local_files: Sequence[Path], recorded: bool) -> R:
@@ -192,7 +207,14 @@ def _read(cls: type[R], source: Any, overrides: Iterable[str], local_files: Sequ
     registry = Registry([plugin.file for plugin in plugins]) if plugins else default_registry()
     registry.plugins()
     problems += [_unknown(cls, key, sections) for key in data if key not in ("seed", "plugins", *sections)]
-    values = {section: _section(section, data, registry, known, folder, problems) for section in sections}
+    values: dict[str, Any] = {}
+    for section in sections:
+        if section in _SETTINGS:
+            table = data.get(section, {})
+            values[section] = collect(_SETTINGS[section], table, problems, path=section, folder=folder)
+        else:
+            kind: Any = section
+            values[section] = _choice(kind, data.get(section), registry, known.get(section), folder, problems)
     problems.raise_if_any(name)
     assert preamble is not None
     return cls(seed=preamble.seed, plugins=plugins, **values)
@@ -200,47 +222,22 @@ def _read(cls: type[R], source: Any, overrides: Iterable[str], local_files: Sequ
 
 def _unknown(cls: type[Any], key: str, sections: Sequence[str]) -> str:
     if cls is Finetuning and key in ("tokenizer", "encoder", "objective"):
-        return f"{key}: not in a task's file, it comes from the run that fine-tuning starts from"
+        return f"{key}: not in a task's file: it comes from the run that fine-tuning starts from"
     if cls is Pretraining and key == "task":
-        return f"{key}: not in a pre-training file, it goes into a file of its own for finetune"
+        return f"{key}: not in a pre-training file: it goes into a file of its own, for finetune"
     known = ("seed", "plugins", *sections)
     return f"{key}: unknown key.{did_you_mean(key, known) or ' Known: ' + ', '.join(known)}"
-
-
-def _section(
-    section: str,
-    data: Mapping[str, Any],
-    registry: Registry,
-    known: Mapping[str, Component],
-    folder: Path,
-    problems: Problems,
-) -> Any:
-    match section:
-        case "data":
-            from lmkit.data.settings import Data
-
-            return collect(Data, data.get(section, {}), problems, path=section, folder=folder)
-        case "train":
-            from lmkit.engine.settings import Training
-
-            return collect(Training, data.get(section, {}), problems, path=section, folder=folder)
-        case "checkpoint":
-            from lmkit.checkpoint import Checkpointing
-
-            return collect(Checkpointing, data.get(section, {}), problems, path=section, folder=folder)
-    kind: Any = section
-    return _choice(kind, data.get(section), registry, known.get(section), folder, problems)
 
 
 def _choice(
     kind: Kind, table: Any, registry: Registry, known: Component | None, folder: Path, problems: Problems
 ) -> Chosen | Saved | None:
     if not isinstance(table, Mapping):
-        problems.append(f'{kind}: {"required" if table is None else "expected"}, a table with use = "..."')
+        problems.append(f"{kind}: {_lacks(table, _USE)}")
         return None
     use = table.get("use")
     if not isinstance(use, str):
-        problems.append(f"{kind}.use: " + ("required, str" if use is None else f"expected str, got {got(use)}"))
+        problems.append(f"{kind}.use: {_lacks(use, 'str')}")
         return None
     try:
         component = known if known and known.use == use else registry.find(kind, use)
@@ -255,8 +252,13 @@ def _choice(
     return Chosen(component, config)
 
 
+def _lacks(value: Any, wanted: str) -> str:
+    return f"required, {wanted}" if value is None else f"expected {wanted}, got {got(value)}"
+
+
 def _saved(component: Component, keys: Mapping[str, Any], folder: Path, problems: Problems) -> Saved | None:
-    problems += [f"tokenizer.{key}: not beside folder, which has a trained one" for key in keys if key != "folder"]
+    extra = [key for key in keys if key != "folder"]
+    problems += [f"tokenizer.{key}: not beside folder, which holds a tokenizer that is trained" for key in extra]
     place = collect(_Folder, {"folder": keys["folder"]}, problems, path="tokenizer", folder=folder)
     return Saved(component, place.folder) if place else None
 

@@ -30,25 +30,32 @@ class Problems(list[str]):
 
 def read(path: Path) -> dict[str, Any]:
     """The tables of a TOML file; raises ConfigError for one that is absent, too large, too deep or no TOML."""
+
+    def refuse(problem: str) -> ConfigError:
+        return ConfigError(str(path), [problem])
+
     try:
         with path.open("rb") as file:
             content = file.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            raise ConfigError(str(path), ["larger than 1 MB, which no config is"])
-        data = tomllib.loads(content.decode("utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(str(path), ["no such file"]) from None
+        raise refuse("no such file") from None
     except OSError as error:
-        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
+        raise refuse(f"cannot be read: {error.strerror}") from None
+    if len(content) > _MOST_BYTES:
+        raise refuse("larger than 1 MB, which no config is")
+    try:
+        data = tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise ConfigError(str(path), [f"not UTF-8: byte {error.object[error.start]:#04x} at {error.start}"]) from None
+        raise refuse(f"not UTF-8: byte {error.object[error.start]:#04x} at {error.start}") from None
     except tomllib.TOMLDecodeError as error:
         what, _, where = str(error).removesuffix(")").rpartition(" (at ")
-        raise ConfigError(str(path), [f"{where}: {what}"]) from None
+        raise refuse(f"{where}: {what}") from None
+    except ValueError as error:  # an int of more digits than Python reads
+        raise refuse(str(error).partition(":")[0]) from None
     except RecursionError:
-        raise ConfigError(str(path), [f"nested deeper than {_MOST_NESTING} levels"]) from None
-    if _deeper(data, _MOST_NESTING):
-        raise ConfigError(str(path), [f"nested deeper than {_MOST_NESTING} levels"])
+        data = None
+    if data is None or _deeper(data, _MOST_NESTING):
+        raise refuse(f"nested deeper than {_MOST_NESTING} levels")
     return data
 
 
@@ -116,7 +123,7 @@ def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
 def _value(text: str) -> Any:
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         return text
     plain = parsed.keys() == {"value"} and isinstance(parsed["value"], (bool, int, float, str, list, dict))
     return parsed["value"] if plain else text

@@ -69,8 +69,8 @@ def commented(sections: Mapping[str, tuple[Mapping[str, Any], attrs.AttrsInstanc
             if text.startswith("["):  # a table of its own, which stands after the others
                 inner.append(dumps({name: {key: value}} if name else {key: value}).rstrip())
             elif "\n" in text or len(f"{text:40}# {sentences.get(key, '')}") > _WIDTH:
-                lines += [*textwrap.wrap(sentences[key], _WIDTH - 2, initial_indent="# ", subsequent_indent="# ")]
-                lines.append(text)
+                above = textwrap.wrap(sentences.get(key, ""), _WIDTH, initial_indent="# ", subsequent_indent="# ")
+                lines += [*above, text]
             else:
                 lines.append(f"{text:40}# {sentences[key]}" if key in sentences else text)
         blocks.append("\n".join([*lines, *inner]))

@@ -11,7 +11,7 @@ import importlib.util
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -33,27 +33,33 @@ class LocalPlugin:
 
 
 def asked_plugins(
-    listed: Iterable[Path | LocalPlugin], local_files: Iterable[Path], recorded: bool, problems: list[str]
+    listed: Sequence[Path | LocalPlugin], local_files: Iterable[Path], recorded: bool, problems: list[str]
 ) -> tuple[LocalPlugin, ...]:
-    """The plugins to run: those that the user asked for, in the order of the file that lists them."""
+    """The plugins to run, those that a file lists first; what may not or cannot be run is added to `problems`.
+
+    A path is something that the user wrote, unless the file is `recorded`: then it is no more than a name, as a
+    LocalPlugin always is. Either is run from the file of that name in `local_files`.
+    """
     asked = {path.name: path.absolute() for path in local_files}
-    files: dict[str, Path] = {}
+    files: list[Path] = []
     for entry in listed:
-        file = entry if isinstance(entry, Path) else entry.file
+        file, sha256 = (entry, "") if isinstance(entry, Path) else (entry.file, f" (sha256:{entry.sha256[:12]})")
         if file.name in asked:
-            files[file.name] = asked[file.name]
-        elif recorded or isinstance(entry, LocalPlugin):
-            problems.append(f"plugins: {file} is not run unasked. Where you trust it, add --plugin {file}")
+            files.append(asked[file.name])
+        elif recorded or sha256:
+            problems.append(f"plugins: {file}{sha256} is not run unasked. Where you trust it, add --plugin {file}")
         else:
-            files[file.name] = file
+            files.append(file)
+    files = list(dict.fromkeys([*files, *asked.values()]))
+    names = [file.name for file in files]
+    problems += [f"plugins: two files are called {name}" for name in sorted(set(names)) if names.count(name) > 1]
     try:
-        plugins = {name: LocalPlugin(file, fingerprint(file)) for name, file in (files | asked).items()}
+        plugins = {file.name: LocalPlugin(file, fingerprint(file)) for file in files}
     except PluginError as error:
         problems.append(f"plugins: {error}")
         return ()
     for entry in listed:
-        now = plugins.get(entry.file.name) if isinstance(entry, LocalPlugin) else None
-        if isinstance(entry, LocalPlugin) and now and now.sha256 != entry.sha256:
+        if isinstance(entry, LocalPlugin) and (now := plugins.get(entry.file.name)) and now.sha256 != entry.sha256:
             message = f"{now.file} has changed: it was sha256:{entry.sha256[:12]} and is sha256:{now.sha256[:12]}"
             warnings.warn(message, stacklevel=4)
     return tuple(plugins.values())
