@@ -1,0 +1,204 @@
+"""Task "completion": a model continues a prompt, many prompts at once; each answer depends on its own row alone.
+
+Fine-tuning reads plain texts, of which every token is scored, or prompts with their completions, scored alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+from attrs import validators
+from torch import nn
+
+from lmkit.batch import Example
+from lmkit.errors import DataError
+from lmkit.interfaces import Encoder, Task, Tokenizer
+from lmkit.interfaces.task import Row
+from lmkit.parts.generation import Drawn, Generation, check_room
+from lmkit.parts.pieces import Pieces
+from lmkit.parts.rows import answer, text_of
+from lmkit_gpt.clm import CausalConfig, CausalLanguageModelling
+
+
+@attrs.frozen(kw_only=True)
+class CompletionConfig:
+    """How the next token is drawn, when to stop, and which columns hold the texts."""
+
+    max_new_tokens: int = attrs.field(default=64, validator=validators.ge(1))
+    """Tokens to add at most."""
+    temperature: float = attrs.field(default=1.0, validator=validators.ge(0))
+    """Below 1 likely tokens become likelier; 0 always takes the likeliest."""
+    top_k: int = attrs.field(default=0, validator=validators.ge(0))
+    """Draw from so many likeliest tokens only; 0: from all."""
+    top_p: float = attrs.field(default=1.0, validator=[validators.gt(0), validators.le(1)])
+    """Draw from the fewest likeliest tokens that have this probability together."""
+    stop: tuple[str, ...] = attrs.field(
+        default=(), validator=validators.deep_iterable(validators.min_len(1), validators.instance_of(tuple))
+    )
+    """Strings at which to stop; they are left out."""
+    seed: int = attrs.field(default=1, validator=validators.ge(0))
+    """Of the draws; with its place among the rows it fixes a row's answer."""
+    column: str = "text"
+    """Column of the text: the prompt to complete, or a text to learn from."""
+    prompt_column: str = "prompt"
+    """Column of the prompt, in rows that have one apart from its completion."""
+    completion_column: str = "completion"
+    """Column of the completion to learn, white space at its start included."""
+    longest: int = attrs.field(default=128, validator=validators.ge(2))
+    """Tokens of an example to learn from at most; a longer text becomes several."""
+
+
+@attrs.frozen(eq=False)
+class _Prompt:
+    text: str
+    ids: npt.NDArray[np.int64]
+    key: tuple[int, ...]
+
+
+class Completion(Task):
+    """Continues a prompt; one answer a row, in order.
+
+    {"completion": text, "text": prompt and completion, "stopped": "end" (the model ended the text), "stop" (a stop
+    string) or "length", "tokens": how many were drawn, "log_probability": of all of them, in nats}
+    """
+
+    name = "completion"
+    Config = CompletionConfig
+    reads: ClassVar[frozenset[str]] = frozenset({"next-token"})
+    verb: ClassVar[str | None] = "complete"
+
+    def __init__(self, config: CompletionConfig, tokenizer: Tokenizer) -> None:
+        self.config = config
+        self.tokenizer = tokenizer
+        special = tokenizer.vocabulary.special
+        self._end = [special["eos"]] if "eos" in special else []
+
+    def build_objective(self, labels: Sequence[str]) -> CausalLanguageModelling:
+        return CausalLanguageModelling(CausalConfig(), self.tokenizer.vocabulary)
+
+    def row(self, text: str) -> Row:
+        return {self.config.column: text}
+
+    def examples(self, row: Row) -> Iterator[Example]:
+        """A text's tokens cut at `longest`, or one example of a prompt and its completion."""
+        if self.config.completion_column in row:
+            yield self._pair(row)
+            return
+        ids = np.append(self._ids(text_of(row, self.config.column)), self._end)
+        if len(ids) < 2:
+            raise DataError(f'column "{self.config.column}": the text is too short to learn from')
+        room = max(2, self.config.longest - len(self.tokenizer.wrap(ids[:0]).ids))
+        for start in range(0, len(ids), room):
+            tokens = self.tokenizer.wrap(ids[start : start + room]).ids
+            if len(tokens) > 1:
+                yield Example(tokens=tokens, lengths=(len(tokens),))
+
+    def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
+        def read(number: int, row: Row) -> _Prompt:
+            column = self.config.prompt_column if self.config.prompt_column in row else self.config.column
+            return self._prompt(encoder, text_of(row, column), number)
+
+        def complete(prompts: Sequence[_Prompt]) -> list[dict[str, Any]]:
+            return self._complete(encoder, head, prompts)
+
+        def tokens(prompt: _Prompt) -> int:
+            return min(len(prompt.ids) + self.config.max_new_tokens, encoder.longest or sys.maxsize)
+
+        return answer(rows, read, tokens, complete, batch_tokens=batch_tokens)
+
+    def stream(self, encoder: Encoder, head: nn.Module, text: str) -> Iterator[str]:
+        """The completion of `text` in pieces of whole characters, as they come: what `predict` gives a first row.
+
+        Raises DataError where the text cannot be completed.
+        """
+        prompt = self._prompt(encoder, text_of(self.row(text), self.config.column), 0)
+        pieces = Pieces(self.tokenizer, prompt.ids, self.config.stop)
+        for drawn in self._generation(encoder, head, [prompt]):
+            if drawn.stopped != "end" and (piece := pieces.add(drawn.token)):
+                yield piece
+            if pieces.stopped:
+                return
+        if piece := pieces.finish():
+            yield piece
+
+    def tally(self, prediction: Any, row: Row) -> Mapping[str, float]:
+        """Whether a row's own completion came, white space around it aside."""
+        if self.config.completion_column not in row:
+            return {}
+        right = prediction.get("completion", "").strip() == text_of(row, self.config.completion_column).strip()
+        return {"rows": 1.0, "right": float(right)}
+
+    def score(self, total: Mapping[str, float]) -> Mapping[str, float]:
+        return {"exact_match": total["right"] / total["rows"]} if total.get("rows") else {}
+
+    def _ids(self, text: str) -> npt.NDArray[np.int64]:
+        return self.tokenizer.encode_batch([text])[0]
+
+    def _opening(self, text: str) -> npt.NDArray[np.int64]:
+        """The ids of a text that goes on: wrapped as the encoder reads it, without what would close it."""
+        ids = self._ids(text)
+        wrapped = self.tokenizer.wrap(ids)
+        return wrapped.ids[: wrapped.first + len(ids)]
+
+    def _pair(self, row: Row) -> Example:
+        opening = self._opening(text_of(row, self.config.prompt_column))
+        completion = np.append(self._ids(text_of(row, self.config.completion_column)), self._end)
+        tokens = np.concatenate([opening, completion]).astype(np.int64)
+        if not len(opening) or not len(completion):
+            raise DataError("a prompt and a completion are wanted, and neither may be empty")
+        if len(tokens) > self.config.longest:
+            raise DataError(
+                f"prompt and completion have {len(tokens):,} tokens together, longest is {self.config.longest:,}: "
+                f"raise it, or shorten them"
+            )
+        return Example(tokens=tokens, lengths=(len(tokens),), target=np.arange(len(tokens)) >= len(opening))
+
+    def _prompt(self, encoder: Encoder, text: str, number: int) -> _Prompt:
+        ids = self._opening(text)
+        check_room(encoder, len(ids))
+        return _Prompt(text, ids, (self.config.seed, number))
+
+    def _generation(self, encoder: Encoder, head: nn.Module, prompts: Sequence[_Prompt]) -> Generation:
+        return Generation(
+            encoder,
+            head,
+            [prompt.ids for prompt in prompts],
+            keys=[prompt.key for prompt in prompts],
+            max_new_tokens=self.config.max_new_tokens,
+            temperature=self.config.temperature,
+            top_k=self.config.top_k,
+            top_p=self.config.top_p,
+            end_ids=self._end,
+        )
+
+    def _complete(self, encoder: Encoder, head: nn.Module, prompts: Sequence[_Prompt]) -> list[dict[str, Any]]:
+        pieces = [Pieces(self.tokenizer, prompt.ids, self.config.stop) for prompt in prompts]
+        last: dict[int, Drawn] = {}
+        tokens, log_probability = [0] * len(prompts), [0.0] * len(prompts)
+        generation = self._generation(encoder, head, prompts)
+        for drawn in generation:
+            i = drawn.prompt
+            last[i] = drawn
+            tokens[i] += 1
+            log_probability[i] += drawn.log_probability
+            if drawn.stopped != "end":
+                pieces[i].add(drawn.token)
+            if pieces[i].stopped:
+                generation.leave(i)
+        for piece in pieces:
+            piece.finish()
+        return [
+            {
+                "completion": pieces[i].text,
+                "text": prompt.text + pieces[i].text,
+                "stopped": "stop" if pieces[i].stopped else last[i].stopped,
+                "tokens": tokens[i],
+                "log_probability": log_probability[i],
+            }
+            for i, prompt in enumerate(prompts)
+        ]
