@@ -1,0 +1,45 @@
+"""Answer: what a command has to say, in words for a person and as data for a script."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self
+
+import attrs
+
+
+@attrs.frozen
+class Answer:
+    """Both forms are made when asked for, so that a long answer is never held whole, nor made twice."""
+
+    lines: Iterable[str]
+    """Words, a line each."""
+    data: Callable[[], Mapping[str, Any]]
+    """The same as one JSON object."""
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], *lines: str) -> Self:
+        """An answer that is known already."""
+        return cls(lines, lambda: data)
+
+
+def as_json(data: Any) -> str:
+    """JSON text in one line; numbers that are not finite become the strings "nan", "inf" and "-inf"."""
+    return json.dumps(_plain(data), ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case Mapping():
+            return {str(key): _plain(inner) for key, inner in value.items()}
+        case Sequence() | set() | frozenset():
+            return [_plain(inner) for inner in value]
+    if attrs.has(type(value)):
+        return _plain(attrs.asdict(value, recurse=False))
+    return _plain(value.tolist()) if hasattr(value, "tolist") else str(value)  # numpy and torch; paths

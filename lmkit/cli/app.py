@@ -1,0 +1,87 @@
+"""The app: every command under its name, and usage errors told like all others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from lmkit.cli.check import check
+from lmkit.cli.command import command
+from lmkit.cli.data import build
+from lmkit.cli.demo import demo
+from lmkit.cli.doctor import doctor
+from lmkit.cli.evaluate import evaluate
+from lmkit.cli.failure import fail
+from lmkit.cli.finetune import finetune
+from lmkit.cli.init import init
+from lmkit.cli.plugins import check_plugin, list_plugins
+from lmkit.cli.predict import predict
+from lmkit.cli.pretrain import pretrain
+from lmkit.cli.resume import resume
+
+_LOOKS = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 120},
+}
+
+
+class _ListsByDefault(TyperGroup):
+    """`lmkit plugins` is `lmkit plugins list`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        lists = not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names)
+        return super().parse_args(ctx, ["list", *args] if lists else args)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        typer.echo(f"lmkit {metadata.version('lmkit')}")
+        raise typer.Exit
+
+
+def _lmkit(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Pre-train language models on your own text and fine-tune them.
+
+    Begin with `lmkit demo`, or with `lmkit init` and `lmkit pretrain`.
+    """
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(name="lmkit", **_LOOKS)
+    app.callback()(_lmkit)
+    data = typer.Typer(help="Look after the text that a run reads.", **_LOOKS)
+    data.command("build")(command(build))
+    plugins = typer.Typer(
+        help="List what is installed (the default), or check a component.", cls=_ListsByDefault, **_LOOKS
+    )
+    plugins.command("list")(command(list_plugins))
+    plugins.command("check")(command(check_plugin))
+    for verb in (demo, init, check):
+        app.command()(command(verb))
+    app.add_typer(data, name="data")
+    for verb in (pretrain, resume, finetune, evaluate, predict):
+        app.command()(command(verb))
+    app.add_typer(plugins, name="plugins")
+    app.command()(command(doctor))
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; returns its exit status."""
+    try:
+        status = _app()(list(arguments) or ["--help"], prog_name="lmkit", standalone_mode=False)
+    except typer.TyperException as error:
+        options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        return fail(error, as_json="--json" in options, debug="--debug" in options)
+    return status or 0

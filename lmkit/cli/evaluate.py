@@ -1,0 +1,30 @@
+"""`lmkit evaluate`: how good a run is, in numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lmkit.cli.answer import Answer
+from lmkit.cli.command import Folder
+from lmkit.cli.table import table
+
+
+def evaluate(
+    run: Folder,
+    *,
+    text: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FILE", help="Text to score: bits per byte, perplexity. May be repeated.", default_factory=list
+        ),
+    ],
+    rows: Annotated[Path | None, typer.Option(metavar="FILE", help="Rows to score with the run's task.")] = None,
+) -> Answer:
+    """Score a run on text or on rows."""
+    import lmkit.run
+
+    found = lmkit.run.evaluate(run, text=text, rows=rows)
+    return Answer.of(found, *table(found))

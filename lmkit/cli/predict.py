@@ -1,0 +1,30 @@
+"""`lmkit predict`: answers, a JSON line a row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lmkit.cli.answer import Answer, as_json
+from lmkit.cli.command import Folder
+
+
+def predict(
+    run: Folder,
+    texts: Annotated[
+        list[str],
+        typer.Argument(metavar="[TEXT]...", help="Texts to answer.", show_default=False, default_factory=list),
+    ],
+    *,
+    task: Annotated[str | None, typer.Option(metavar="NAME", help="A task that reads the run's head.")] = None,
+    rows: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Rows to answer: .jsonl and the like, or - for stdin.")
+    ] = None,
+) -> Answer:
+    """Answer texts or rows, a JSON line each."""
+    import lmkit.run
+
+    answers = lmkit.run.predict(run, task=task, rows=rows, texts=texts)
+    return Answer(map(as_json, answers), lambda: {"predictions": list(answers)})

@@ -1,0 +1,121 @@
+"""Starter: a run.toml or a task's file to begin with, every default in it and explained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lmkit.config import commented
+from lmkit.errors import FitError, LmkitError, PluginError, UnknownComponentError
+from lmkit.interfaces import Encoder, Objective
+from lmkit.registry import Component, Registry
+from lmkit.spelling import did_you_mean
+
+_HEAD = "# For: {use}. Every value below is the default; [data] is an example.\n\n"
+_PAGE = ("To be, or not to be, that is the question.",)
+
+
+def starter(name: str, *, local_files: Sequence[Path] = ()) -> str:
+    """TOML text that pre-trains the objective `name`, or fine-tunes the task of that name.
+
+    Raises UnknownComponentError for neither; FitError where no installed encoder or tokenizer fits the objective.
+    """
+    registry = Registry(local_files)
+    kinds = [c.kind for c in registry.components() if name in (c.name, f"{c.distribution}:{c.name}")]
+    top = {"": ({"seed": 1, "plugins": [str(file) for file in local_files]}, None)}
+    if "objective" in kinds:
+        use = "lmkit check THIS, lmkit pretrain THIS --run DIR"
+        return _HEAD.format(use=use) + commented(top | _pretraining(registry, registry.find("objective", name)))
+    if "task" in kinds:
+        use = "lmkit finetune DIR THIS --run DIR2"
+        return _HEAD.format(use=use) + commented(top | _finetuning(registry.find("task", name)))
+    raise UnknownComponentError(f'no objective or task is named "{name}". {_installed(registry, name)}')
+
+
+def _installed(registry: Registry, name: str) -> str:
+    of = {k: sorted(c.use for c in registry.components() if c.kind == k) for k in ("objective", "task")}
+    listed = f"Objectives: {', '.join(of['objective']) or 'none'}; tasks: {', '.join(of['task']) or 'none'}."
+    return listed + did_you_mean(name, of["objective"] + of["task"])
+
+
+def _pretraining(registry: Registry, objective: Component) -> dict[str, tuple[dict[str, Any], Any]]:
+    from lmkit.checkpoint import Checkpointing
+    from lmkit.data.settings import Data
+    from lmkit.engine.settings import Training
+
+    encoder = _fitting_encoder(registry, objective)
+    tokenizer = _fitting_tokenizer(registry, objective, encoder)
+    data = Data(train=["books/train/**/*.md"], validation=["books/validation/**/*.md"])
+    return {
+        "tokenizer": _table(tokenizer),
+        "data": ({}, data),
+        "encoder": _table(encoder),
+        "objective": _table(objective),
+        "train": ({}, Training(steps=1000)),
+        "checkpoint": ({}, Checkpointing()),
+    }
+
+
+def _finetuning(task: Component) -> dict[str, tuple[dict[str, Any], Any]]:
+    from lmkit.checkpoint import Checkpointing
+    from lmkit.data.settings import Data
+    from lmkit.engine.settings import Training
+
+    data = Data(train=["train.jsonl"], validation=["validation.jsonl"])
+    return {
+        "task": _table(task),
+        "data": ({}, data),
+        "train": ({}, Training(epochs=3, learning_rate=0.0003, matrix_learning_rate=0.002)),
+        "checkpoint": ({}, Checkpointing()),
+    }
+
+
+def _table(component: Component) -> tuple[dict[str, Any], Any]:
+    """The component's table with its defaults; those that have none are left to fill in."""
+    config = component.load().Config
+    try:
+        return {"use": component.use}, config()
+    except TypeError:  # fields without a default
+        import attrs
+
+        required = {field.alias: None for field in attrs.fields(config) if field.default is attrs.NOTHING}
+        return {"use": component.use, **required}, None
+
+
+def _fitting_encoder(registry: Registry, objective: Component) -> Component:
+    """The first encoder that attends as the objective needs, of the same distribution before any other."""
+    cls: type[Objective[Any]] = objective.load()
+    for component, encoder in _loaded(registry, "encoder", objective.distribution):
+        assert issubclass(encoder, Encoder)
+        if cls.attention in encoder.attention and (encoder.takes_context or not cls.needs_context):
+            return component
+    context = " and reads a context" if cls.needs_context else ""
+    raise FitError(f"{objective} needs an encoder with {cls.attention} attention{context}; none is installed")
+
+
+def _fitting_tokenizer(registry: Registry, objective: Component, encoder: Component) -> Component:
+    """The first tokenizer with the special tokens that the objective needs, of the same distribution first.
+
+    Which it has is known once it is trained, so each is trained on a line.
+    """
+    cls, reasons = objective.load(), []
+    for component, tokenizer in _loaded(registry, "tokenizer", objective.distribution, encoder.distribution):
+        try:
+            cls(cls.Config(), tokenizer.train(tokenizer.Config(), _PAGE).vocabulary)
+        except (LmkitError, TypeError) as error:
+            reasons.append(f"\n  {component}: {error}")
+        else:
+            return component
+    raise FitError(f"no installed tokenizer fits {objective}{''.join(reasons)}")
+
+
+def _loaded(registry: Registry, kind: str, *preferred: str) -> Iterator[tuple[Component, type[Any]]]:
+    """Components of a kind that can be imported, those of the preferred distributions first."""
+    order = {distribution: rank for rank, distribution in reversed(list(enumerate(preferred)))}
+    of_kind = [component for component in registry.components() if component.kind == kind]
+    for component in sorted(of_kind, key=lambda c: order.get(c.distribution, len(preferred))):
+        try:
+            yield component, component.load()
+        except PluginError:
+            continue

@@ -1,0 +1,67 @@
+"""`lmkit init`: files that are read back as they are, for every objective and task that is installed."""
+
+import json
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lmkit.recipe import read_finetuning, read_pretraining
+from lmkit.registry import default_registry
+from lmkit.run.starter import starter
+
+Lmkit = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def names(kind: str) -> list[str]:
+    found = [component.use for component in default_registry().components() if component.kind == kind]
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("name", names("objective"))
+def test_every_objective_has_a_file_that_is_a_whole_recipe(name: str) -> None:
+    text = starter(name)
+    recipe = read_pretraining(tomllib.loads(text))
+    assert recipe.objective.component.use == name
+    objective, encoder = recipe.objective.component.load(), recipe.encoder.component.load()
+    assert objective.attention in encoder.attention
+    assert recipe.objective.config == objective.Config()
+    assert "block_tokens = 128" in text
+    assert "# Tokens of a block: the longest sequence that is seen in training." in text
+
+
+@pytest.mark.parametrize("name", names("task"))
+def test_every_task_has_a_file_that_is_a_whole_recipe(name: str) -> None:
+    recipe = read_finetuning(tomllib.loads(starter(name)))
+    assert recipe.task.component.use == name
+
+
+def test_a_file_is_written_once_and_never_over_another(lmkit: Lmkit, tmp_path: Path) -> None:
+    name = names("objective")[0]
+    done = lmkit("init", name, "-o", "run.toml")
+    assert done.stdout == "wrote run.toml. Say in its [data] what to read, then: lmkit check run.toml\n"
+    text = (tmp_path / "run.toml").read_text()
+    assert text == lmkit("init", name).stdout
+    assert lmkit("init", name, "-o", "run.toml", status=2).stderr == (
+        "error: run.toml: 1 problem\n  exists already, and init never overwrites. Name another file\n"
+    )
+    assert (tmp_path / "run.toml").read_text() == text
+
+
+def test_a_task_says_what_to_type_next(lmkit: Lmkit) -> None:
+    done = lmkit("init", names("task")[0], "-o", "task.toml", "--json")
+    assert json.loads(done.stdout)["file"] == "task.toml"
+    last = lmkit("init", names("task")[0], "-o", "other.toml").stdout
+    assert last.endswith("then: lmkit finetune DIR other.toml --run DIR2\n")
+
+
+def test_an_unknown_name_lists_what_is_installed(lmkit: Lmkit) -> None:
+    objectives, tasks = (", ".join(sorted(names(kind))) for kind in ("objective", "task"))
+    near = sorted(names("task"))[0]
+    assert lmkit("init", near[:-1], status=2).stderr == (
+        f'error: no objective or task is named "{near[:-1]}". Objectives: {objectives}; tasks: {tasks}. '
+        f'Did you mean "{near}"?\n'
+    )

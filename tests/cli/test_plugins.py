@@ -1,0 +1,67 @@
+"""`lmkit plugins`: the table, the JSON, and what it says of plugins that are not well."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+Lmkit = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def install(folder: Path, name: str, source: str) -> str:
+    """A distribution with one plugin module; returns the PYTHONPATH that finds it."""
+    module = name.replace("-", "_")
+    information = folder / f"{module}-1.0.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(f"[lmkit]\n{module} = {module}\n")
+    (folder / f"{module}.py").write_text(source)
+    return os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+
+
+def test_every_installed_component_has_a_line_and_an_object(lmkit: Lmkit) -> None:
+    found = json.loads(lmkit("plugins", "--json").stdout)
+    installed = {point.dist.name for point in metadata.entry_points(group="lmkit") if point.dist}
+    assert {plugin["distribution"] for plugin in found["plugins"]} == installed
+    assert {c["distribution"] for c in found["components"]} == installed
+    head, *lines = lmkit("plugins").stdout.splitlines()
+    assert head.split() == ["kind", "name", "distribution", "version", "state"]
+    told = [line.split() for line in lines]
+    assert told == [[c[k] for k in ("kind", "use", "distribution", "version", "state")] for c in found["components"]]
+    assert lmkit("plugins", "list").stdout.splitlines() == [head, *lines]
+
+
+def test_a_broken_plugin_is_told_once_and_costs_the_others_nothing(lmkit: Lmkit, tmp_path: Path) -> None:
+    path = install(tmp_path / "site", "broken-plugin", "import no_such_module\n")
+    reason = (
+        "broken-plugin 1.0 failed: ModuleNotFoundError: No module named 'no_such_module' "
+        f"({tmp_path / 'site' / 'broken_plugin.py'}:1). Disable it with LMKIT_PLUGINS_DISABLE=broken-plugin"
+    )
+    done = lmkit("plugins", PYTHONPATH=path)
+    assert done.stderr == f"warning: {reason}\n"
+    lines = done.stdout.splitlines()
+    assert next(line.split() for line in lines if "broken" in line) == ["-", "-", "broken-plugin", "1.0", "failed"]
+    assert lines[-1] == f"failed: {reason}"
+    assert len(lines) == len(lmkit("plugins").stdout.splitlines()) + 2
+
+
+def test_a_disabled_plugin_is_listed_as_such(lmkit: Lmkit, tmp_path: Path) -> None:
+    path = install(tmp_path / "site", "broken-plugin", "import no_such_module\n")
+    done = lmkit("plugins", "--json", PYTHONPATH=path, LMKIT_PLUGINS_DISABLE="broken-plugin")
+    assert done.stderr == ""
+    states = {plugin["distribution"]: plugin["state"] for plugin in json.loads(done.stdout)["plugins"]}
+    assert states.pop("broken-plugin") == "disabled"
+    assert set(states.values()) == {"ok"}
+
+
+def test_a_local_file_is_listed_beside_what_is_installed(lmkit: Lmkit, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from lmkit import hookimpl\n\n@hookimpl\ndef lmkit_tasks():\n    return {'my-task': 'mine:MyTask'}\n"
+    )
+    found = json.loads(lmkit("plugins", "--json", "--plugin", file).stdout)["components"]
+    (mine,) = [component for component in found if component["name"] == "my-task"]
+    assert mine["distribution"] == "local file mine.py"
+    assert mine["version"].startswith("sha256:")
