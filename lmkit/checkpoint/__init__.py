@@ -1,5 +1,24 @@
-"""Checkpoints: a folder that is whole or not there."""
+"""Checkpoints: a folder in a run that is whole or not there, without pickle.
 
+    checkpoints/step-00001000/  manifest.json  state.json  model.safetensors  optimizer.safetensors  tokenizer/
+
+Importing it loads no torch: a run.toml has a [checkpoint] table.
+"""
+
+from lmkit.checkpoint.load import Checkpoint, newest, open_checkpoint
+from lmkit.checkpoint.lock import RunLock
+from lmkit.checkpoint.manifest import Manifest
+from lmkit.checkpoint.provenance import check_components
+from lmkit.checkpoint.save import save
 from lmkit.checkpoint.settings import Checkpointing
 
-__all__ = ["Checkpointing"]
+__all__ = [
+    "Checkpoint",
+    "Checkpointing",
+    "Manifest",
+    "RunLock",
+    "check_components",
+    "newest",
+    "open_checkpoint",
+    "save",
+]
