@@ -65,7 +65,7 @@ def commented(sections: Mapping[str, tuple[Mapping[str, Any], attrs.AttrsInstanc
         lines = [f"[{name}]"] if name else []
         inner = []
         for key, value in [*keys.items(), *((field.alias, values.get(field.alias)) for field in fields)]:
-            text = f"# {key} =" if value is None else dumps({key: value}).rstrip()
+            text = _line(key, value)
             if text.startswith("["):  # a table of its own, which stands after the others
                 inner.append(dumps({name: {key: value}} if name else {key: value}).rstrip())
             elif "\n" in text or len(f"{text:40}# {sentences.get(key, '')}") > _WIDTH:
@@ -75,6 +75,15 @@ def commented(sections: Mapping[str, tuple[Mapping[str, Any], attrs.AttrsInstanc
                 lines.append(f"{text:40}# {sentences[key]}" if key in sentences else text)
         blocks.append("\n".join([*lines, *inner]))
     return "\n\n".join(blocks) + "\n"
+
+
+def _line(key: str, value: Any) -> str:
+    if value is None:
+        return f"# {key} ="
+    if isinstance(value, (list, tuple)) and not any(isinstance(item, (list, tuple, dict)) for item in value):
+        items = ", ".join(dumps({"": item}).removeprefix('"" = ').rstrip() for item in value)
+        return dumps({key: ""}).replace('""\n', f"[{items}]")
+    return dumps({key: value}).rstrip()
 
 
 @cache

@@ -56,6 +56,8 @@ def test_a_commented_file_says_what_each_value_means() -> None:
         limit: float | None = None
         """Most of it, where there is a most; a sentence so long that it cannot stand beside its value but above it."""
         bare: bool = True
+        paths: tuple[str, ...] = ("a/*.md", 'b "c"')
+        """Files."""
         warm: Warm = attrs.field(factory=Warm)
 
     assert config.commented({"": ({"seed": 1}, None), "encoder": ({"use": "bert"}, Small())}) == (
@@ -67,6 +69,7 @@ def test_a_commented_file_says_what_each_value_means() -> None:
         "# Most of it, where there is a most; a sentence so long that it cannot stand beside its value but above it.\n"
         "# limit =\n"
         "bare = true\n"
+        'paths = ["a/*.md", "b \\"c\\""]           # Files.\n'
         "[encoder.warm]\n"
         "share = 0.1\n"
     )
