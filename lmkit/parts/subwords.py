@@ -104,13 +104,12 @@ class SubwordTokenizer(Tokenizer):
         return Wrapped(ids=ids, segments=segments, first=len(prefix), second=start)
 
     def save(self, folder: Path) -> None:
-        roles = {
-            f"{role}_token": token.__getstate__() | {"__type": "AddedToken"} for role, token in self.special.items()
+        segments = ["token_type_ids"] if self.has_segments else []
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_input_names": ["input_ids", *segments, "attention_mask"],
+            **{f"{role}_token": token.content for role, token in self.special.items()},
         }
-        inputs = (
-            ["input_ids", "token_type_ids", "attention_mask"] if self.has_segments else ["input_ids", "attention_mask"]
-        )
-        config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": inputs, **roles}
         (folder / PIPELINE).write_text(self._pipeline.to_str(pretty=True) + "\n", encoding="utf-8", newline="\n")
         (folder / ROLES).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
 
@@ -127,7 +126,10 @@ class SubwordTokenizer(Tokenizer):
         if (model := type(pipeline.model).__name__) != cls.model:
             raise IntegrityError(f'{path}: tokenizer "{cls.name}" has a {cls.model} model; this file has {model}')
         tokens = pipeline.get_vocab(with_added_tokens=True)
-        if missing := sorted({token.content for token in cls.special.values()} - tokens.keys()):
+        wanted = {token.content for token in cls.special.values()}
+        if (unknown := getattr(pipeline.model, "unk_token", None)) is not None:
+            wanted.add(unknown)
+        if missing := sorted(wanted - tokens.keys()):
             raise IntegrityError(f"{path}: the vocabulary lacks {', '.join(missing)}")
         if sorted(tokens.values()) != list(range(len(tokens))):
             raise IntegrityError(f"{path}: the ids of {len(tokens)} tokens do not run from 0 to {len(tokens) - 1}")
@@ -174,14 +176,15 @@ def chunks(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _not_text(texts: Sequence[str]) -> DataError:
-    for text in texts:
-        if found := _SURROGATE.search(text):
+    for number, text in enumerate(texts):
+        if found := _SURROGATE.search(text):  # raises TypeError by itself for what is no str
+            where = f"text {number}, " if len(texts) > 1 else ""
             around = text[max(0, found.start() - 20) : found.end() + 20]
             return DataError(
-                f"character {found.start()} is U+{ord(found[0]):04X}, half of a surrogate pair and no character "
+                f"{where}character {found.start()} is U+{ord(found[0]):04X}, half of a surrogate pair and no character "
                 f"by itself, in {around!r}; repair the text or leave it out"
             )
-    raise TypeError(f"expected text, got {[type(text).__name__ for text in texts]}")
+    raise AssertionError("every text is text")
 
 
 def _read(path: Path) -> str:

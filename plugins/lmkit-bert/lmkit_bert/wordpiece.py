@@ -77,15 +77,12 @@ class WordPiece(SubwordTokenizer):
 
         learner.train_from_iterator(counted(), trainer)
         learned = sorted(learner.get_vocab().items(), key=lambda item: item[1])
-        alphabet = _alphabet(characters, normalizer, splitter, most=config.vocab_size // 2)
-        vocabulary = dict.fromkeys([*(token.content for token in cls.special.values()), *alphabet])
-        letters = {token for token in alphabet if len(token) == 1}
-        for token, _ in learned:
-            if len(vocabulary) == config.vocab_size:
-                break
-            spelled = token[1:] if token.startswith(_MARK) else CONTINUES + token
-            if letters.issuperset(token.removeprefix(_MARK)) and spelled:
-                vocabulary.setdefault(spelled)
+        ranked = _letters(characters, normalizer, splitter)
+        alphabet = sorted(ranked[: config.vocab_size // 2], key=lambda token: (len(token), token))
+        known = {_MARK, *(token[-1] for token in alphabet)}
+        pieces = [_spelled(token) for token, _ in learned if len(token) > 1 and known.issuperset(token)]
+        special = [token.content for token in cls.special.values()]
+        vocabulary = list(dict.fromkeys([*special, *alphabet, *pieces, *ranked]))[: config.vocab_size]
 
         ids = {token: number for number, token in enumerate(vocabulary)}
         pipeline = tokenizers.Tokenizer(models.WordPiece(ids, unk_token=cls.special["unk"].content))
@@ -95,23 +92,20 @@ class WordPiece(SubwordTokenizer):
         return cls(pipeline)
 
 
-def _alphabet(
-    characters: Mapping[str, int],
-    normalizer: normalizers.BertNormalizer,
-    splitter: pre_tokenizers.BertPreTokenizer,
-    *,
-    most: int,
+def _spelled(learned: str) -> str:
+    return learned[1:] if learned.startswith(_MARK) else CONTINUES + learned
+
+
+def _letters(
+    characters: Mapping[str, int], normalizer: normalizers.BertNormalizer, splitter: pre_tokenizers.BertPreTokenizer
 ) -> list[str]:
-    """Tokens of one character: the most frequent ones, as a word's start and, where they can be, within a word."""
+    """Tokens of one character, the most frequent first: as a word's start and, where one can stand there, within it."""
     letters: Counter[str] = Counter()
     for character, count in characters.items():
         for letter in normalizer.normalize_str(character).strip():
             letters[letter] += count
-    alphabet: list[str] = []
+    tokens = []
     for letter, _ in sorted(letters.items(), key=lambda item: (-item[1], item[0])):
         joins = len(splitter.pre_tokenize_str(normalizer.normalize_str("a" + letter))) == 1
-        forms = [letter, CONTINUES + letter] if joins else [letter]
-        if len(alphabet) + len(forms) > most:
-            break
-        alphabet += forms
-    return sorted(alphabet, key=lambda token: (len(token), token))
+        tokens += [letter, CONTINUES + letter] if joins else [letter]
+    return tokens
