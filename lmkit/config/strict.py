@@ -73,11 +73,12 @@ def locate(text: str, folder: Path | None) -> Path:
     expanded = os.path.expandvars(text)
     if unset := _VARIABLE.search(expanded):
         raise ValueError(f"environment variable {unset[1].strip('{}')} is not set, in {text!r}")
-    return Path(os.path.normpath((folder or Path()).absolute() / Path(expanded).expanduser()))
+    return Path(os.path.normpath((folder or Path()).absolute() / os.path.expanduser(expanded)))
 
 
 @cache
 def strict_converter(folder: Path | None) -> cattrs.Converter:
+    """The converter whose paths start at `folder`; what it cannot build raises Wrong."""
     converter = cattrs.Converter()
     for scalar in (bool, int, float, str):
         converter.register_structure_hook(scalar, _scalar_hook(scalar))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import traceback
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import attrs
 
@@ -58,6 +58,10 @@ class Component:
             config = getattr(cls, "Config", None)
             if not (isinstance(config, type) and attrs.has(config)):
                 return "has no Config that is an attrs class"
+            try:
+                get_type_hints(config)
+            except Exception as error:
+                return f"has a Config whose types cannot be read: {error}"
         if missing := sorted(getattr(cls, "__abstractmethods__", ())):
             return f"does not define {', '.join(missing)}"
         return None

@@ -48,6 +48,10 @@ class Shapeless(Echo):
     name = "shapeless"
     Config = dict
 
+class Untyped(Echo):
+    name = "untyped"
+    Config = attrs.make_class("Config", {"lengths": attrs.field(type="Sequence[int]")})
+
 class Unfinished(Task):
     name = "unfinished"
     Config = Config
@@ -72,6 +76,11 @@ def test_a_component_that_keeps_its_interface_loads(distribution: Callable[..., 
         ("silent", "Silent", "is not a subclass of lmkit.Task"),
         ("misnamed", "Misnamed", "calls itself 'other': its `name` must be 'misnamed'"),
         ("shapeless", "Shapeless", "has no Config that is an attrs class"),
+        (
+            "untyped",
+            "Untyped",
+            "has a Config whose types cannot be read: name 'Sequence' is not defined",
+        ),
         ("unfinished", "Unfinished", "does not define __init__, build_objective, examples, predict"),
         ("number", "number", "is not a class but int 3"),
         (
