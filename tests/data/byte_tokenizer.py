@@ -1,4 +1,4 @@
-"""A real, tiny tokenizer: a byte is a token, words begin after a space, [CLS] and [SEP] surround, eos ends a document."""
+"""A real, tiny tokenizer: a byte is a token, [CLS] and [SEP] surround a text, and eos ends a document."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
