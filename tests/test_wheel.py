@@ -63,11 +63,12 @@ def test_every_wheel_has_types_and_licence_and_nothing_else(archives: Path) -> N
         assert not [name for name in names if "/tests/" in name or "__pycache__" in name]
 
 
-def test_every_module_of_the_checkout_is_in_its_wheel(archives: Path) -> None:
+def test_every_file_of_a_package_is_in_its_wheel(archives: Path) -> None:
     for project in PROJECTS:
         package = project / ("lmkit" if project == ROOT else project.name.replace("-", "_"))
         (wheel,) = archives.glob(f"{package.name}-*.whl")
-        wanted = {str(path.relative_to(package.parent)) for path in package.rglob("*.py")}
+        files = [path.relative_to(package.parent) for path in package.rglob("*") if path.is_file()]
+        wanted = {str(path) for path in files if "__pycache__" not in path.parts}
         assert wanted
         assert wanted <= set(zipfile.ZipFile(wheel).namelist())
 
@@ -95,5 +96,9 @@ def test_the_installed_command_finds_every_plugin(environment: Path, tmp_path: P
 
 
 def test_the_module_is_the_command(environment: Path, tmp_path: Path) -> None:
-    by_module = run(environment / "python", "-m", "lmkit", "plugins", "--json", cwd=tmp_path)
-    assert json.loads(by_module) == json.loads(run(environment / "lmkit", "plugins", "--json", cwd=tmp_path))
+    by_module, by_name = (
+        json.loads(run(*command, "plugins", "--json", cwd=tmp_path))["components"]
+        for command in ((environment / "python", "-m", "lmkit"), (environment / "lmkit",))
+    )
+    assert by_module
+    assert by_module == by_name
