@@ -30,7 +30,6 @@ ALLOWED = {
     "hookspecs": {"errors", "batch", "interfaces"},
     **dict.fromkeys(CORE_UNITS, FOR_PLUGINS | CORE_UNITS),
     "recipe": FOR_PLUGINS | CORE_UNITS | {"engine.settings"},
-    "recipe": FOR_PLUGINS | CORE_UNITS | {"engine.settings"},
     "engine": {"errors", "batch"},
     "report": {"errors", "batch", "engine.events"},
     "run": BELOW_RUN | {"report"},

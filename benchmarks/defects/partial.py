@@ -1,6 +1,7 @@
 """A machine dies while a checkpoint is written; the run is then resumed."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.defects.finding import Finding
@@ -46,7 +47,7 @@ def lmkit() -> Finding:
     from benchmarks.defects import ours
     from lmkit import load
 
-    breaks = {
+    breaks: dict[str, Callable[[Path], None]] = {
         "weights cut": lambda folder: cut(folder / "model.safetensors"),
         "state missing": lambda folder: (folder / "state.json").unlink(),
         "no manifest": lambda folder: (folder / "manifest.json").unlink(),
