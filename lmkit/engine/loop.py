@@ -139,7 +139,7 @@ class Engine:
             self._save()
 
     def _prepare(self, feed: Feed, micro: int) -> Losses:
-        """Compile where that was chosen, count the work of a batch, and say that the run starts."""
+        """Count the work of a batch, say that the run starts, and compile where that was chosen."""
         plan = Plan(position=self.state.position, count=micro * self.processes.world, progress=0.0)
         batch = feed.batches(plan)[0].to(self.choices.device)
         flops = count_flops(self.model, batch, self.choices) * (4 if self.settings.activation_checkpointing else 3)
@@ -147,12 +147,6 @@ class Engine:
         self._peak = peak_flops(self.choices)
         if self.settings.activation_checkpointing:
             checkpoint_activations(self.layers)
-        losses: Losses = self.model
-        if self.choices.compile:
-            losses = torch.compile(self.model, dynamic=False)
-            with self.choices.autocast():
-                sum(losses(batch).values()).backward()  # type: ignore[union-attr]
-            self.optimizer.zero_grad()
         trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         self._emit(
             Started(
@@ -169,6 +163,12 @@ class Engine:
                 peak_flops=self._peak,
             )
         )
+        losses: Losses = self.model
+        if self.choices.compile:
+            losses = torch.compile(self.model, dynamic=False)
+            with self.choices.autocast():
+                sum(losses(batch).values()).backward()  # type: ignore[union-attr]
+            self.optimizer.zero_grad()
         return losses
 
     def _plans(self, micro: int) -> Iterator[Plan]:
