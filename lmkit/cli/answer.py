@@ -18,11 +18,13 @@ class Answer:
     """Words, a line each."""
     data: Callable[[], Mapping[str, Any]]
     """The same as one JSON object."""
+    status: int = 0
+    """The command's exit status."""
 
     @classmethod
-    def of(cls, data: Mapping[str, Any], *lines: str) -> Self:
+    def of(cls, data: Mapping[str, Any], *lines: str, status: int = 0) -> Self:
         """An answer that is known already."""
-        return cls(lines, lambda: data)
+        return cls(lines, lambda: data, status)
 
 
 def as_json(data: Any) -> str:

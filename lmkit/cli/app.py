@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from lmkit.cli.answer import Answer
 from lmkit.cli.check import check
 from lmkit.cli.command import command
 from lmkit.cli.data import build
@@ -22,18 +24,22 @@ from lmkit.cli.predict import predict
 from lmkit.cli.pretrain import pretrain
 from lmkit.cli.resume import resume
 
-_LOOKS = {
-    "add_completion": False,
-    "rich_markup_mode": None,
-    "pretty_exceptions_enable": False,
-    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 120},
-}
+_Typer = partial(
+    typer.Typer,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+
+_VERBS: Sequence[Callable[..., Answer]]
+_VERBS = (demo, init, check, pretrain, resume, finetune, evaluate, predict, doctor)
 
 
 class _ListsByDefault(TyperGroup):
     """`lmkit plugins` is `lmkit plugins list`."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         lists = not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names)
         return super().parse_args(ctx, ["list", *args] if lists else args)
 
@@ -58,22 +64,17 @@ def _lmkit(
 
 
 def _app() -> typer.Typer:
-    app = typer.Typer(name="lmkit", **_LOOKS)
+    app = _Typer(name="lmkit")
     app.callback()(_lmkit)
-    data = typer.Typer(help="Look after the text that a run reads.", **_LOOKS)
+    data = _Typer(help="Look after the text that a run reads.")
     data.command("build")(command(build))
-    plugins = typer.Typer(
-        help="List what is installed (the default), or check a component.", cls=_ListsByDefault, **_LOOKS
-    )
+    plugins = _Typer(help="List what is installed (the default), or check a component.", cls=_ListsByDefault)
     plugins.command("list")(command(list_plugins))
     plugins.command("check")(command(check_plugin))
-    for verb in (demo, init, check):
-        app.command()(command(verb))
     app.add_typer(data, name="data")
-    for verb in (pretrain, resume, finetune, evaluate, predict):
-        app.command()(command(verb))
     app.add_typer(plugins, name="plugins")
-    app.command()(command(doctor))
+    for verb in _VERBS:
+        app.command()(command(verb))
     return app
 
 

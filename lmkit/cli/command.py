@@ -69,12 +69,12 @@ def command(function: Callable[..., Answer]) -> Callable[..., int]:
                     sys.stdout.flush()
         except (Exception, KeyboardInterrupt) as error:
             return fail(error, as_json=as_json, debug=debug)
-        return 0
+        return answer.status
 
     parameters = [*own, *common]
     run.__signature__ = signature.replace(parameters=parameters, return_annotation=int)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
-    del run.__wrapped__  # type: ignore[attr-defined]
+    del run.__wrapped__
     return run
 
 

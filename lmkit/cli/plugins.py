@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,9 @@ from lmkit.cli.answer import Answer
 from lmkit.cli.command import LocalFiles
 
 if TYPE_CHECKING:
-    from lmkit.registry import Plugin
+    from lmkit.registry import Component, Plugin
+
+_CHECKED = ("tokenizer", "encoder", "objective", "task")
 
 
 def list_plugins(*, local_files: LocalFiles) -> Answer:
@@ -63,11 +66,38 @@ def _lines(components: Sequence[dict[str, Any]], plugins: Sequence[Plugin]) -> I
 
 
 def check_plugin(
-    name: Annotated[str, typer.Argument(help="A component, or distribution:name.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="A component or a distribution.", show_default=False)],
     *,
     local_files: LocalFiles,
+    quiet: bool = False,
 ) -> Answer:
-    """Run the conformance kit on a component."""
+    """Run the conformance kit on a component, or on all of a distribution."""
+    from lmkit.registry import Registry
     from lmkit.testing import run_checks
 
-    raise NotImplementedError(name, local_files, run_checks)
+    plugins = Registry(local_files).plugins()
+    reports = []
+    for subject in _subjects(name, plugins):
+        report = run_checks(subject if isinstance(subject, str) else subject.load())
+        if not quiet:
+            sys.stderr.write(f"{report}\n")
+        reports.append(report)
+    failed = [f"{report.component}: {result.name}: {result.reason}" for report in reports for result in report.failures]
+    ran = sum(report.ran for report in reports)
+    passed = all(report.passed for report in reports)
+    data = {"passed": passed, "ran": ran, "failed": len(failed), "reports": reports}
+    verdict = f"{name}: {ran} checks ran, {len(failed)} failed"
+    return Answer.of(data, *failed, verdict, status=0 if passed else 1)
+
+
+def _subjects(name: str, plugins: Sequence[Plugin]) -> list[Component | str]:
+    """The components of that name, or a distribution's name and all that it offers."""
+    from lmkit.errors import UnknownComponentError
+
+    offered = [c for plugin in plugins for c in plugin.components if c.kind in _CHECKED]
+    if found := [c for c in offered if name in (c.name, c.use, f"{c.distribution}:{c.name}")]:
+        return list(found)
+    if any(plugin.distribution == name for plugin in plugins):
+        return [name, *(c for c in offered if c.distribution == name)]
+    known = sorted({c.use for c in offered} | {plugin.distribution for plugin in plugins})
+    raise UnknownComponentError(f'no component or distribution is named "{name}". Installed: {", ".join(known)}')

@@ -8,7 +8,8 @@ from typing import Any
 
 from lmkit.config import commented
 from lmkit.errors import FitError, LmkitError, PluginError, UnknownComponentError
-from lmkit.interfaces import Encoder, Objective
+from lmkit.interfaces import Objective
+from lmkit.model import why_not
 from lmkit.registry import Component, Registry
 from lmkit.spelling import did_you_mean
 
@@ -87,8 +88,7 @@ def _fitting_encoder(registry: Registry, objective: Component) -> Component:
     """The first encoder that attends as the objective needs, of the same distribution before any other."""
     cls: type[Objective[Any]] = objective.load()
     for component, encoder in _loaded(registry, "encoder", objective.distribution):
-        assert issubclass(encoder, Encoder)
-        if cls.attention in encoder.attention and (encoder.takes_context or not cls.needs_context):
+        if why_not(encoder, cls) is None:
             return component
     context = " and reads a context" if cls.needs_context else ""
     raise FitError(f"{objective} needs an encoder with {cls.attention} attention{context}; none is installed")
