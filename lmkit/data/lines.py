@@ -67,11 +67,11 @@ def _decode(line: bytes, place: str, tally: Tally) -> str | None:
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
-        what = f"byte {line[error.start]:#04x}, the line's {error.start + 1}., is not UTF-8 ({error.reason})"
+        what = f"byte {error.start + 1} of the line, {line[error.start]:#04x}, is not UTF-8 ({error.reason})"
         tally.leave_out("invalid UTF-8", f"{place}: {what}", "Convert the file to UTF-8")
         return None
     if "\0" in text:
-        what = f"NUL byte, the line's {line.index(0) + 1}., which no text has"
+        what = f"byte {line.index(0) + 1} of the line is NUL, which no text has"
         tally.leave_out("NUL byte", f"{place}: {what}", "Remove it")
         return None
     return text

@@ -6,6 +6,7 @@ Arbitrary Finite Domains", section 3): at most 4 walks on average, 1 microsecond
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,15 @@ _STEPS = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uin
 
 
 class Order:
-    """The permutation of [0, size) that belongs to `key`, numbers of 0 or more."""
+    """The permutation of [0, size) that belongs to `key`."""
 
     def __init__(self, size: int, key: tuple[int, ...]) -> None:
         self._size = np.uint64(size)
         half = max(1, -(-(size - 1).bit_length() // 2))
         self._half = np.uint64(half)
         self._mask = np.uint64((1 << half) - 1)
-        self._keys = np.random.SeedSequence(key).generate_state(_ROUNDS, np.uint64)
+        digest = hashlib.blake2b(repr(key).encode(), digest_size=8 * _ROUNDS).digest()
+        self._keys = np.frombuffer(digest, "<u8")
 
     def __call__(self, positions: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
         """[n] the indices at `positions`, [n], all below size."""

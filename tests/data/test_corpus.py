@@ -54,19 +54,18 @@ def test_only_line_feeds_end_lines(write: Write) -> None:
     assert documents_of(write("a.txt", text), document="line") == [text]
 
 
+NO_UTF8 = "{}:%d: byte %d of the line, %s, is not UTF-8 (invalid %s byte). Convert the file to UTF-8"
+EMPTY = "{}: an empty document, where text is wanted. Remove it"
+LONG = "{}:2: the line is longer than 0.004 MB, the limit. Break it up, or raise longest_line_mb in [data]"
 BAD = [
-    (b"fine\nb\xffd\n", "invalid UTF-8", "{}:2: byte 0xff, the line's 2., is not UTF-8 (invalid start byte)"
-     ". Convert the file to UTF-8"),
-    (b"\xff\xfea\x00\n", "invalid UTF-8", "{}:1: byte 0xff, the line's 1., is not UTF-8 (invalid start byte)"
-     ". Convert the file to UTF-8"),
-    (b"fine\nb\xed\xa0\x80d\n", "invalid UTF-8", "{}:2: byte 0xed, the line's 2., is not UTF-8 (invalid continuation "
-     "byte). Convert the file to UTF-8"),
-    (b"fine\n\nwith \x00\nfine\n", "NUL byte", "{}:3: NUL byte, the line's 6., which no text has. Remove it"),
-    (b"", "empty document", "{}: an empty document, where text is wanted. Remove it"),
-    (b" \n\t\n\n", "empty document", "{}: an empty document, where text is wanted. Remove it"),
-    (b"fine\n" + b"x" * 5000 + b"\nfine\n", "line too long", "{}:2: the line is longer than 0.004 MB, the limit. "
-     "Break it up, or raise longest_line_mb in [data]"),
-]  # fmt: skip
+    (b"fine\nb\xffd\n", "invalid UTF-8", NO_UTF8 % (2, 2, "0xff", "start")),
+    (b"\xff\xfea\x00\n", "invalid UTF-8", NO_UTF8 % (1, 1, "0xff", "start")),
+    (b"fine\nb\xed\xa0\x80d\n", "invalid UTF-8", NO_UTF8 % (2, 2, "0xed", "continuation")),
+    (b"fine\n\nwith \x00\nfine\n", "NUL byte", "{}:3: byte 6 of the line is NUL, which no text has. Remove it"),
+    (b"", "empty document", EMPTY),
+    (b" \n\t\n\n", "empty document", EMPTY),
+    (b"fine\n" + b"x" * 5000 + b"\nfine\n", "line too long", LONG),
+]
 
 
 @pytest.mark.parametrize(("content", "kind", "message"), BAD)
@@ -92,7 +91,7 @@ def test_bad_input_is_skipped_and_counted_when_asked(write: Write, content: byte
 def test_a_line_of_just_the_limit_is_fine(write: Write) -> None:
     for end in (b"", b"\n"):
         assert documents_of(write("a.txt", b"x" * 4000 + end), longest_line_mb=0.004, document="line") == ["x" * 4000]
-    with pytest.raises(DataError, match="a.txt:1: the line is longer than 0.004 MB"):
+    with pytest.raises(DataError, match=r"a.txt:1: the line is longer than 0.004 MB"):
         documents_of(write("a.txt", b"x" * 4001), longest_line_mb=0.004)
 
 

@@ -41,7 +41,7 @@ def test_python_may_say_paths_as_str() -> None:
         ({"train": ["a"], "validation": 2}, "data: validation: expected paths or a share between 0 and 1, got 2.0"),
         (
             {"train": ["a"], "document": "page"},
-            "data.document: expected \"file\", \"paragraph\" or \"line\", got str 'page'",
+            'data.document: expected "file", "paragraph" or "line", got str \'page\'',
         ),
     ],
 )
