@@ -126,11 +126,11 @@ class SubwordTokenizer(Tokenizer):
         if (model := type(pipeline.model).__name__) != cls.model:
             raise IntegrityError(f'{path}: tokenizer "{cls.name}" has a {cls.model} model; this file has {model}')
         tokens = pipeline.get_vocab(with_added_tokens=True)
-        wanted = {token.content for token in cls.special.values()}
+        missing = {token.content for token in cls.special.values()} - tokens.keys()
         if (unknown := getattr(pipeline.model, "unk_token", None)) is not None:
-            wanted.add(unknown)
-        if missing := sorted(wanted - tokens.keys()):
-            raise IntegrityError(f"{path}: the vocabulary lacks {', '.join(missing)}")
+            missing |= {unknown} - pipeline.get_vocab(with_added_tokens=False).keys()
+        if missing:
+            raise IntegrityError(f"{path}: the vocabulary lacks {', '.join(sorted(missing))}")
         if sorted(tokens.values()) != list(range(len(tokens))):
             raise IntegrityError(f"{path}: the ids of {len(tokens)} tokens do not run from 0 to {len(tokens) - 1}")
         return cls(pipeline)
