@@ -66,9 +66,8 @@ class Checkpoint:
             raise CheckpointError(f'{self.path} has no tensors "{stem}", but {", ".join(self.stems) or "none at all"}')
         try:
             mapped = load_file(self.path / f"{stem}{TENSORS}")
-            return {
-                name: tensor.clone() for name, tensor in mapped.items()
-            }  # a deleted file that is mapped keeps its disk
+            # a copy, because a file that is mapped keeps its place on the disk when it is deleted
+            return {name: tensor.clone() for name, tensor in mapped.items()}
         except (OSError, SafetensorError) as error:
             raise IntegrityError(f"{self.path}: {stem}{TENSORS} cannot be read: {error}") from error
 
