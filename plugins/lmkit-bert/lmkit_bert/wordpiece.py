@@ -1,7 +1,7 @@
 """Tokenizer "wordpiece": BERT's own, with its normalizer and its greedy longest match (Devlin et al. 2019, section 3).
 
 The vocabulary is learned with a mark before each word instead of "##" within it, and spelled BERT's way afterwards: the
-library's own trainer for "##" gives another vocabulary each time. As many tokens for a text, at a third more time.
+library's own trainer for "##" gives another vocabulary each time. As many tokens for a text, half as much time again.
 """
 
 from __future__ import annotations
