@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lmkit.cli.answer import Answer
-from lmkit.cli.command import Folder
+from lmkit.cli.command import Folder, LocalFiles
 from lmkit.cli.table import table
 
 
@@ -22,9 +22,10 @@ def evaluate(
         ),
     ],
     rows: Annotated[Path | None, typer.Option(metavar="FILE", help="Rows to score with the run's task.")] = None,
+    local_files: LocalFiles,
 ) -> Answer:
     """Score a run on text or on rows."""
     import lmkit.run
 
-    found = lmkit.run.evaluate(run, text=text, rows=rows)
+    found = lmkit.run.evaluate(lmkit.run.load(run, local_files=local_files), text=text, rows=rows)
     return Answer.of(found, *table(found))

@@ -16,7 +16,7 @@ from lmkit.engine.alarms import SPIKE_WINDOW, what_is_wrong
 from lmkit.engine.device import Choices, peak_flops
 from lmkit.engine.distributed import Processes
 from lmkit.engine.ema import WeightAverage
-from lmkit.engine.events import Alarm, Event, Finished, Observer, Saved, Started, Stepped
+from lmkit.engine.events import Alarm, Evaluated, Event, Finished, Observer, Saved, Started, Stepped
 from lmkit.engine.feed import Collate, Feed, Plan, Source
 from lmkit.engine.optimizer import Optimizer
 from lmkit.engine.schedule import Schedule
@@ -24,7 +24,7 @@ from lmkit.engine.settings import Training
 from lmkit.engine.signals import StopRequest
 from lmkit.engine.state import Snapshot, State
 from lmkit.engine.step import StepResult, backward, clip
-from lmkit.engine.validation import validate
+from lmkit.engine.validation import measure_all
 from lmkit.engine.work import checkpoint_activations, count_flops
 from lmkit.errors import Interrupted, TrainingAlarm
 
@@ -251,22 +251,24 @@ class Engine:
     def _validate(self, micro: int) -> None:
         with self.average.applied() if self.average is not None else nullcontext():
             for name, examples in self.validation.items():
-                result = validate(
+                begun = time.perf_counter()
+                totals = measure_all(
                     self.model,
                     self.measure,
                     examples,
                     self.collate,
-                    name=name,
-                    step=self.state.step,
-                    weights=self.weights,
                     batch_examples=micro,
                     device=self.choices.device,
                     processes=self.processes,
                     autocast=self.choices.autocast,
                     stop=lambda: bool(self._stop),
                 )
-                if result is not None:
-                    self._emit(result)
+                if totals is None:
+                    return
+                terms = totals.means
+                loss = sum(weight * terms[term] for term, weight in self.weights.items())
+                seconds = time.perf_counter() - begun
+                self._emit(Evaluated(step=self.state.step, name=name, loss=loss, terms=terms, seconds=seconds))
 
     def _wants_saving(self, step: int, at: float) -> bool:
         """Whether it is time, when the last checkpoint was made at `step` and monotonic time `at`."""

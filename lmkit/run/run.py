@@ -50,6 +50,8 @@ class Run:
     """Where it lives: config.toml, metrics.jsonl, checkpoints/."""
     step: int
     """Optimizer steps that its weights have seen."""
+    block_tokens: int
+    """Longest sequence that it was trained on."""
     parts: Parts = attrs.field(repr=False)
     module: Model = attrs.field(repr=False)
     """The torch module: `module.encoder`, `module.head`."""
@@ -64,6 +66,11 @@ class Run:
     def head_kind(self) -> str:
         """What its head predicts where: "token", "next-token", ..."""
         return self.module.objective.head_kind
+
+    @property
+    def device(self) -> str:
+        """Where its weights are."""
+        return str(self.module.encoder.token_embedding.weight.device)
 
     def encode(self, texts: str | Sequence[str]) -> Encoded:
         """Hidden states and one pooled state of each text; raises DataError for a text that is too long."""
@@ -91,10 +98,11 @@ class Run:
             for chosen in _batches(examples):
                 batch = [examples[i] for i in chosen]
                 inputs, starts = pack(batch, attention=attention, filler=vocabulary.special["pad"])
+                inputs = inputs.to(self.device)
                 states = encoder(inputs)
-                pooled[chosen] = encoder.pool(states, inputs)
+                pooled[chosen] = encoder.pool(states, inputs).cpu()
                 for number, start, example in zip(chosen, starts, batch, strict=True):
-                    hidden[number, : len(example.tokens)] = states[start : start + len(example.tokens)]
+                    hidden[number, : len(example.tokens)] = states[start : start + len(example.tokens)].cpu()
         return Encoded(hidden, pooled, torch.tensor([len(e.tokens) for e in examples]))
 
     def task(self, name: str | None = None, **options: Any) -> Task:

@@ -1,0 +1,92 @@
+"""evaluate: how good a run is, in numbers."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import tee
+from pathlib import Path
+from typing import Any
+
+from lmkit.config import read
+from lmkit.data.prepare import prepare
+from lmkit.data.settings import Data
+from lmkit.data.stream import Ordered
+from lmkit.engine.distributed import Processes
+from lmkit.engine.validation import Totals, measure_all
+from lmkit.errors import DataError
+from lmkit.interfaces.task import Row
+from lmkit.run.folder import CONFIG
+from lmkit.run.load import load
+from lmkit.run.predict import rows_of
+from lmkit.run.run import BATCH_TOKENS, Run
+from lmkit.run.texts import blocks_of, fingerprint_of
+
+
+def evaluate(
+    run: Path | str | Run, *, text: Sequence[Path | str] = (), rows: Path | str | Iterable[Row] | None = None
+) -> dict[str, Any]:
+    """Score a run on text, on rows of its task, or on both.
+
+    Of text: each term's mean loss and perplexity, what else the objective measures, and, where every token is
+    predicted, bits per byte over disjoint windows of the run's block_tokens.  Of rows: the task's metrics.
+    """
+    if not text and rows is None:
+        raise DataError("evaluate: expected text or rows, got neither")
+    loaded = run if isinstance(run, Run) else load(run)
+    found: dict[str, Any] = {}
+    if text:
+        found["text"] = _on_text(loaded, [Path(path) for path in text])
+    if rows is not None:
+        found["rows"] = _on_rows(loaded, rows)
+    return found
+
+
+def _on_text(run: Run, paths: Sequence[Path]) -> dict[str, Any]:
+    tokenizer, objective = run.tokenizer, run.module.objective
+    document = read(run.folder / CONFIG)["data"].get("document", "file")
+    stores = prepare(Data(train=paths, document=document), tokenizer, fingerprint_of(tokenizer)).train
+    sums: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for store in stores:
+        totals = measure_all(
+            run.module,
+            run.module.measure,
+            Ordered(blocks_of(store, tokenizer, run.block_tokens)),
+            lambda examples, progress: objective.collate(examples, progress=progress),
+            batch_examples=max(1, BATCH_TOKENS // run.block_tokens),
+            device=run.device,
+            processes=Processes(),
+        )
+        assert totals is not None
+        sums.update(totals.sums)
+        counts.update(totals.counts)
+    means = Totals(sums, counts).means
+    size = sum(store.total_bytes for store in stores)
+    tokens = sum(store.total_tokens for store in stores)
+    found: dict[str, Any] = {
+        "documents": sum(store.documents for store in stores),
+        "bytes": size,
+        "tokens": tokens,
+        "predictions": dict(counts),
+        **means,
+    }
+    for term in objective.weights:
+        found[f"{term}.perplexity"] = math.exp(min(means[term], 700))
+        if counts[term] == tokens:  # every token was predicted, each once
+            found["bits_per_byte"] = sums[term] / math.log(2) / size
+    return found
+
+
+def _on_rows(run: Run, rows: Path | str | Iterable[Row]) -> dict[str, float]:
+    task = run.task()
+    asked, kept = tee(rows_of(rows))
+    total: Counter[str] = Counter()
+    answered = 0
+    for row, answer in zip(kept, run.predict(asked), strict=True):
+        total.update(task.tally(answer, row))
+        answered += 1
+    if not total:
+        raise DataError(f"evaluate: none of {answered} rows has the gold answer that task {task.name} scores")
+    return {"rows": answered, **task.score(total)}

@@ -1,0 +1,88 @@
+"""Rows for fine-tuning: a task's examples, in a seeded order whose whole state is one integer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import attrs
+import numpy as np
+
+from lmkit.batch import Example
+from lmkit.data.order import Order
+from lmkit.data.rows import read_rows
+from lmkit.data.settings import Data
+from lmkit.data.tables import Row
+from lmkit.data.tally import Tally
+from lmkit.errors import DataError
+from lmkit.interfaces import Task
+
+
+class Rows:
+    """Examples of a task, shuffled anew in each epoch."""
+
+    def __init__(self, examples: list[Example], seed: int) -> None:
+        self._examples = examples
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    @property
+    def mean_tokens(self) -> float:
+        """Tokens of an example on average."""
+        return sum(len(e.tokens) for e in self._examples) / len(self)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return max(max(e.lengths) for e in self._examples)
+
+    def examples(self, position: int, count: int) -> list[Example]:
+        """`count` examples from `position` on, counted over all epochs."""
+        chosen = []
+        for place in range(position, position + count):
+            epoch, within = divmod(place, len(self))
+            index = int(Order(len(self), (self._seed, epoch))(np.array([within]))[0])
+            chosen.append(attrs.evolve(self._examples[index], key=(self._seed, epoch, index)))
+        return chosen
+
+
+def training_rows(data: Data) -> list[Row]:
+    """All training rows; a source's weight, rounded, is how often its rows come in an epoch."""
+    rows: list[Row] = []
+    for source in data.sources:
+        rows += list(read_rows([source.path], data)) * max(1, round(source.weight))
+    return rows
+
+
+def examples_of(rows: Iterable[Row], task: Task, data: Data, *, where: str) -> list[Example]:
+    """The examples of `rows`; one that the task cannot read is bad input, as the settings treat it."""
+    tally = Tally(data.bad_input)
+    examples: list[Example] = []
+    for row in rows:
+        try:
+            examples += task.examples(row)
+        except DataError as error:
+            tally.leave_out("row", f"{row.place}: {error}", "Mend the row")
+    if not examples:
+        raise DataError(f"{where}: no row of it gives task {task.name} an example")
+    return [attrs.evolve(e, key=(0, 0, i)) for i, e in enumerate(examples)]
+
+
+def validation_rows(data: Data) -> dict[str, list[Row]]:
+    """The rows of each validation set; a share of the training rows is for `split` to hold out."""
+    return {name: list(read_rows(paths, data)) for name, paths in data.validation_sets.items()}
+
+
+def split(rows: list[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
+    """`rows` without a share of them, chosen by `seed`, and that share."""
+    held = max(1, round(share * len(rows)))
+    order = Order(len(rows), (seed, 0))(np.arange(len(rows)))
+    chosen = set(order[:held].tolist())
+    return [r for i, r in enumerate(rows) if i not in chosen], [r for i, r in enumerate(rows) if i in chosen]
+
+
+def places(paths: Iterable[Path]) -> str:
+    """Paths as a message names them."""
+    return ", ".join(str(path) for path in paths)

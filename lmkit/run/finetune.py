@@ -1,0 +1,97 @@
+"""finetune: a task, learned on a run's encoder, and on its head where the kinds agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lmkit.checkpoint import RunLock
+from lmkit.engine.events import Observer
+from lmkit.errors import FitError
+from lmkit.interfaces import Encoder, Task
+from lmkit.model import Model, check_length, join, why_not
+from lmkit.recipe import Finetuning, read_finetuning
+from lmkit.run.examples import Rows, examples_of, places, split, training_rows, validation_rows
+from lmkit.run.folder import create, require_new
+from lmkit.run.load import load
+from lmkit.run.parts import Parts
+from lmkit.run.run import Run
+from lmkit.run.texts import fingerprint_of
+from lmkit.run.training import Trainee, train
+
+
+def finetune(
+    start: Path | str | Run,
+    recipe: Path | str | Mapping[str, Any] | Finetuning,
+    *,
+    run: Path | str,
+    overrides: Sequence[str] = (),
+    local_files: Sequence[Path] = (),
+    observers: Sequence[Observer] = (),
+    quiet: bool = False,
+) -> Run:
+    """Train a task on the encoder of `start`, into the new folder `run`.
+
+    The head of `start` is kept where the task's objective has a head of the same kind, and made fresh elsewhere.
+    Raises what `pretrain` raises.
+    """
+    folder = Path(run)
+    require_new(folder)
+    read = read_finetuning(recipe, overrides=overrides, local_files=local_files)
+    begun = start if isinstance(start, Run) else load(start, local_files=local_files)
+    trainee = trainee_of(read, begun)
+    create(folder, read, recipe)
+    with RunLock(folder):
+        train(folder, trainee, read, quiet=quiet, observers=observers, save_first=True)
+    return load(folder, local_files=[plugin.file for plugin in read.plugins])
+
+
+def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
+    """The model that a task trains, and its rows; `start` is the run it comes from, or a checkpoint of its own."""
+    cls: type[Task] = recipe.task.component.load()
+    task = cls(recipe.task.config, start.tokenizer)
+    training, validation = training_rows(recipe.data), validation_rows(recipe.data)
+    if recipe.data.held_out:
+        training, validation["validation"] = split(training, recipe.data.held_out, recipe.seed)
+    labels = tuple(sorted({label for row in training for label in task.labels(row)}))
+    parts = Parts(
+        tokenizer=start.tokenizer,
+        tokenizer_record=start.parts.tokenizer_record,
+        encoder=start.parts.encoder,
+        objective=None,
+        task=recipe.task,
+        labels=labels,
+    )
+    sources = places(source.path for source in recipe.data.sources)
+    rows = Rows(examples_of(training, task, recipe.data, where=sources), recipe.seed)
+    check_length(start.module.encoder, rows.longest)
+    held = {
+        name: examples_of(some, task, recipe.data, where=f"data.validation {name}") for name, some in validation.items()
+    }
+    return Trainee(
+        parts=parts,
+        model=_model(parts, start, recipe.seed),
+        source=rows,
+        validation=held,
+        example_tokens=rows.mean_tokens,
+        fingerprints={"tokenizer": fingerprint_of(start.tokenizer), "examples": len(rows)},
+    )
+
+
+def _model(parts: Parts, start: Run, seed: int) -> Model:
+    objective = parts.build_objective()
+    encoder: Encoder = start.module.encoder
+    reason = why_not(type(encoder), objective)
+    if reason:
+        raise FitError(reason)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = objective.build_head(encoder)
+    if objective.head_kind == start.head_kind:
+        head.load_state_dict(start.module.head.state_dict(), strict=True)
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(True)
+    return join(encoder, objective, head)

@@ -1,0 +1,38 @@
+"""A run's folder: new or known, and its config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lmkit.config import read
+from lmkit.errors import RunError
+from lmkit.recipe import Finetuning, Pretraining, resolved_toml
+
+CONFIG = "config.toml"
+
+
+def require_new(folder: Path) -> None:
+    """Raise RunError where `folder` holds something already."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        hint = f"go on with: lmkit resume {folder}" if (folder / CONFIG).exists() else "choose another folder"
+        raise RunError(f"{folder}: already there; {hint}, or give the new run another --run")
+
+
+def create(folder: Path, recipe: Pretraining | Finetuning, source: object) -> None:
+    """Make the folder of a new run, with its config, and the user's own file beside it where there is one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG).write_text(resolved_toml(recipe), encoding="utf-8")
+        if isinstance(source, (str, Path)):
+            (folder / "run.toml").write_bytes(Path(source).read_bytes())
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error.strerror}") from None
+
+
+def config_of(folder: Path) -> tuple[Path, bool]:
+    """A run's config.toml, and whether it is of fine-tuning; raises RunError where `folder` is no run."""
+    path = folder / CONFIG
+    if not path.is_file():
+        what = "no such folder" if not folder.exists() else f"not a run's folder: it has no {CONFIG}"
+        raise RunError(f"{folder}: {what}")
+    return path, "task" in read(path)

@@ -1,0 +1,86 @@
+"""pretrain: text in, a trained run out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lmkit.checkpoint import RunLock
+from lmkit.engine.events import Observer
+from lmkit.errors import FitError
+from lmkit.interfaces import Objective, Tokenizer
+from lmkit.model import build_model, why_not
+from lmkit.recipe import Pretraining, read_pretraining
+from lmkit.run.folder import create, require_new
+from lmkit.run.load import load, starting_weights
+from lmkit.run.parts import Parts
+from lmkit.run.run import Run
+from lmkit.run.texts import fingerprint_of, texts_of, tokenizer_of
+from lmkit.run.training import Trainee, train
+
+
+def pretrain(
+    recipe: Path | str | Mapping[str, Any] | Pretraining,
+    *,
+    run: Path | str,
+    start_from: Path | str | Run | None = None,
+    overrides: Sequence[str] = (),
+    local_files: Sequence[Path] = (),
+    observers: Sequence[Observer] = (),
+    quiet: bool = False,
+) -> Run:
+    """Train a model on text, into the new folder `run`.
+
+    `recipe` is a run.toml, tables like one, or a Pretraining; `overrides` are such as "encoder.layers=6".  `start_from`
+    is another run, whose tokenizer is kept and whose weights the model starts at.
+    Raises ConfigError, DataError and FitError for bad input, before anything is written; Interrupted after a signal,
+    TrainingAlarm for a loss that is no number.
+    """
+    folder = Path(run)
+    require_new(folder)
+    read = read_pretraining(recipe, overrides=overrides, local_files=local_files)
+    check_fit(read)
+    start = None if start_from is None else start_from if isinstance(start_from, Run) else load(start_from)
+    trainee = trainee_of(read, start)
+    create(folder, read, recipe)
+    with RunLock(folder):
+        train(folder, trainee, read, quiet=quiet, observers=observers, save_first=start is not None)
+    return load(folder, local_files=[plugin.file for plugin in read.plugins])
+
+
+def check_fit(recipe: Pretraining) -> None:
+    """Raise FitError for an objective that this encoder cannot train on, before any data is read."""
+    objective: type[Objective[Any]] = recipe.objective.component.load()
+    reason = why_not(recipe.encoder.component.load(), objective)
+    if reason:
+        raise FitError(reason)
+
+
+def trainee_of(
+    recipe: Pretraining, start: Run | None = None, known: tuple[Tokenizer, Mapping[str, Any]] | None = None
+) -> Trainee:
+    """The model of a recipe and its text; `known` is the tokenizer of a checkpoint, with its record."""
+    if start is not None:
+        known = start.tokenizer, start.parts.tokenizer_record
+    tokenizer, record = known or tokenizer_of(recipe.tokenizer, recipe.data)
+    parts = Parts(tokenizer=tokenizer, tokenizer_record=record, encoder=recipe.encoder, objective=recipe.objective)
+    model = build_model(
+        parts.encoder_class(),
+        recipe.encoder.config,
+        parts.build_objective(),
+        tokenizer.vocabulary,
+        seed=recipe.seed,
+        longest=recipe.train.block_tokens,
+    )
+    if start is not None:
+        starting_weights(model, start)
+    texts = texts_of(recipe.data, tokenizer, block_tokens=recipe.train.block_tokens, seed=recipe.seed)
+    return Trainee(
+        parts=parts,
+        model=model,
+        source=texts.stream,
+        validation=texts.validation,
+        example_tokens=recipe.train.block_tokens,
+        fingerprints=texts.fingerprints() | {"tokenizer": fingerprint_of(tokenizer)},
+    )

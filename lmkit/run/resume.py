@@ -1,0 +1,85 @@
+"""resume: a run goes on from its newest whole checkpoint."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from lmkit.checkpoint import Checkpoint, RunLock, check_components, newest
+from lmkit.engine.events import Observer
+from lmkit.errors import RunError
+from lmkit.recipe import Finetuning, Pretraining, read_finetuning, read_pretraining, resolved_toml
+from lmkit.registry import Registry, default_registry
+from lmkit.run.finetune import trainee_of as finetuning_trainee
+from lmkit.run.folder import CONFIG, config_of
+from lmkit.run.load import load, run_of, tokenizer_of
+from lmkit.run.pretrain import trainee_of as pretraining_trainee
+from lmkit.run.run import Run
+from lmkit.run.training import Trainee, differences_of, train
+
+
+def resume(
+    run: Path | str,
+    *,
+    overrides: Sequence[str] = (),
+    local_files: Sequence[Path] = (),
+    observers: Sequence[Observer] = (),
+    quiet: bool = False,
+) -> Run:
+    """Go on with the run in a folder from its newest whole checkpoint, or from step 0 where it has none.
+
+    With the same software and settings it ends at the same bits as an uninterrupted run in fp32; `overrides`, such as
+    "train.steps=2000", end that.  Raises RunError for a folder that is no run, is in use, or whose text has changed.
+    """
+    folder = Path(run)
+    config, is_finetuning = config_of(folder)
+    with RunLock(folder):
+        found = newest(folder, warn=lambda sentence: warnings.warn(sentence, stacklevel=3))
+        reading = read_finetuning if is_finetuning else read_pretraining
+        recipe = reading(config, overrides=overrides, local_files=local_files, recorded=True)
+        registry = Registry(local_files) if local_files else default_registry()
+        differences = [f"{override} (asked for)" for override in overrides]
+        if found is not None:
+            differences += check_components(found.components, registry.find, source=str(found.path))
+            differences += differences_of(found)
+        trainee = _trainee(folder, recipe, found, registry)
+        if overrides:
+            _rewrite(folder / CONFIG, recipe, found)
+        train(
+            folder,
+            trainee,
+            recipe,
+            quiet=quiet,
+            observers=observers,
+            resumed=found,
+            differences=differences,
+        )
+    return load(folder, local_files=local_files)
+
+
+def _trainee(folder: Path, recipe: Pretraining | Finetuning, found: Checkpoint | None, registry: Registry) -> Trainee:
+    if isinstance(recipe, Finetuning):
+        if found is None:
+            raise RunError(f"{folder}: fine-tuning that never began; delete the folder and run lmkit finetune again")
+        trainee = finetuning_trainee(recipe, run_of(folder, found, registry))
+    elif found is None:
+        return pretraining_trainee(recipe)
+    else:
+        trainee = pretraining_trainee(recipe, known=tokenizer_of(found, registry))
+    assert found is not None
+    then, now = found.state["data"], dict(trainee.fingerprints)
+    changed = sorted(name for name in now if then.get(name) != now[name])
+    if changed:
+        raise RunError(
+            f"{folder}: the data is not what the run was trained on ({', '.join(changed)} differ). "
+            f"Put the text back as it was, or start a new run with: lmkit pretrain ... --from {folder}"
+        )
+    return trainee
+
+
+def _rewrite(path: Path, recipe: Pretraining | Finetuning, found: Checkpoint | None) -> None:
+    """The new config.toml; the one until now stays beside it under the step it was used up to."""
+    step = found.step if found is not None else 0
+    path.replace(path.with_name(f"config-until-step-{step:08d}.toml"))
+    path.write_text(resolved_toml(recipe), encoding="utf-8")

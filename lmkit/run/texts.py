@@ -1,0 +1,108 @@
+"""Text for a run: its tokenizer, trained once, and the stream of blocks that it trains and validates on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from lmkit.batch import Example
+from lmkit.config import unstructure
+from lmkit.data.blocks import Blocks, surroundings
+from lmkit.data.files import find
+from lmkit.data.folder import cache_folder, make_once
+from lmkit.data.prepare import Stores, prepare, training_texts
+from lmkit.data.settings import Data
+from lmkit.data.store import Store
+from lmkit.data.stream import Ordered, Stream
+from lmkit.interfaces import Tokenizer
+from lmkit.recipe import Chosen, Saved
+from lmkit.run.parts import record
+
+TOKENIZER_VERSION = 1
+"""Raised when the same text and config would train another tokenizer."""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Texts:
+    """A run's text, tokenized and cut into blocks."""
+
+    stores: Stores
+    stream: Stream
+    """Training blocks in their seeded order."""
+    validation: Mapping[str, Sequence[Example]]
+    filler: float
+    """Share of the training blocks that is left empty."""
+
+    def fingerprints(self) -> dict[str, list[str]]:
+        """By what a resume knows that it reads the same text."""
+        return {
+            "train": [store.fingerprint for store in self.stores.train],
+            "validation": [store.fingerprint for store in self.stores.validation.values()],
+        }
+
+
+def tokenizer_of(chosen: Chosen | Saved, data: Data) -> tuple[Tokenizer, dict[str, Any]]:
+    """The tokenizer and its record for a manifest: loaded, or trained on the training text once for all runs."""
+    cls: type[Tokenizer] = chosen.component.load()
+    if isinstance(chosen, Saved):
+        return cls.load(chosen.folder), _loaded_record(chosen, cls)
+    files = [file.identity() for source in data.sources for file in find([source.path])]
+    known = [TOKENIZER_VERSION, record(chosen), files, unstructure(data).get("document"), data.column, data.held_out]
+    name = hashlib.sha256(json.dumps(known).encode()).hexdigest()
+    folder = cache_folder() / "tokenizers" / name
+
+    def write(temporary: Path) -> dict[str, Any]:
+        cls.train(chosen.config, training_texts(data)).save(temporary)
+        return {"version": TOKENIZER_VERSION, "files": {}}
+
+    make_once(folder, write)
+    return cls.load(folder), record(chosen)
+
+
+def _loaded_record(saved: Saved, cls: type[Tokenizer]) -> dict[str, Any]:
+    component = saved.component
+    return {
+        "kind": "tokenizer",
+        "name": component.name,
+        "distribution": component.distribution,
+        "version": component.version,
+        "state_version": cls.state_version,
+        "config": {"folder": str(saved.folder)},
+    }
+
+
+def fingerprint_of(tokenizer: Tokenizer) -> str:
+    """What a tokenizer is known by: the bytes that it saves."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        tokenizer.save(folder)
+        digest = hashlib.sha256()
+        for path in sorted(folder.iterdir()):
+            digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def texts_of(data: Data, tokenizer: Tokenizer, *, block_tokens: int, seed: int) -> Texts:
+    """The blocks of `data`; text that no earlier run has tokenized with this tokenizer is tokenized now."""
+    stores = prepare(data, tokenizer, fingerprint_of(tokenizer))
+    blocks = [blocks_of(store, tokenizer, block_tokens) for store in stores.train]
+    room = sum(len(b) for b in blocks) * block_tokens
+    return Texts(
+        stores=stores,
+        stream=Stream(blocks, stores.weights, seed),
+        validation={
+            name: Ordered(blocks_of(store, tokenizer, block_tokens)) for name, store in stores.validation.items()
+        },
+        filler=1 - sum(b.tokens for b in blocks) / room,
+    )
+
+
+def blocks_of(store: Store, tokenizer: Tokenizer, block_tokens: int) -> Blocks:
+    """A store's blocks, each piece in them wrapped in the tokenizer's special tokens."""
+    return Blocks(store, block_tokens, *surroundings(tokenizer))

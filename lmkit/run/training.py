@@ -1,0 +1,177 @@
+"""Training a model in a run's folder: the one place where engine, checkpoints and reports meet."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+
+from lmkit.batch import Example
+from lmkit.checkpoint import Checkpoint, save
+from lmkit.engine.device import choose
+from lmkit.engine.distributed import Processes
+from lmkit.engine.events import Observer, Resumed
+from lmkit.engine.feed import Source
+from lmkit.engine.loop import Engine, Saving
+from lmkit.engine.settings import Training
+from lmkit.engine.state import Snapshot, State
+from lmkit.errors import CheckpointError
+from lmkit.model import Model
+from lmkit.recipe import Finetuning, Pretraining
+from lmkit.report.console import Console, guarded
+from lmkit.report.metrics import MetricsFile
+from lmkit.run.parts import Parts
+
+_WORTH_COMPILING = 3e14
+"""Floating-point operations of a run from which compiling, half a minute to two, is repaid: some ten minutes."""
+
+
+@attrs.frozen(kw_only=True)
+class Trainee:
+    """A model and all that it is to be trained on."""
+
+    parts: Parts
+    model: Model
+    source: Source
+    validation: Mapping[str, Sequence[Example]]
+    example_tokens: float
+    """Tokens of an example on average, filler included."""
+    fingerprints: Mapping[str, Any]
+    """What the data is known by: a resume compares it."""
+
+
+def engine_of(
+    trainee: Trainee,
+    recipe: Pretraining | Finetuning,
+    *,
+    observers: Sequence[Observer],
+    saving: Saving | None,
+    state: State | None = None,
+) -> Engine:
+    """An engine that stands before the first step, or at `state`, whose choices it keeps."""
+    objective, encoder = trainee.model.objective, trainee.model.encoder
+    choices = state.choices if state is not None else None
+    return Engine(
+        model=trainee.model,
+        measure=trainee.model.measure,
+        roles=trainee.model.roles(),
+        layers=encoder.layers,
+        weights=objective.weights,
+        source=trainee.source,
+        collate=lambda examples, progress: objective.collate(examples, progress=progress),
+        validation=trainee.validation,
+        example_tokens=trainee.example_tokens,
+        settings=recipe.train,
+        choices=choices or choose(recipe.train, long_run=_is_long(trainee, recipe.train)),
+        seed=recipe.seed,
+        observers=observers,
+        saving=saving,
+    )
+
+
+def train(
+    folder: Path,
+    trainee: Trainee,
+    recipe: Pretraining | Finetuning,
+    *,
+    quiet: bool,
+    observers: Sequence[Observer] = (),
+    resumed: Checkpoint | None = None,
+    differences: Sequence[str] = (),
+    save_first: bool = False,
+) -> None:
+    """Train in `folder`, whose lock the caller holds, from the start or from `resumed`.
+
+    `save_first`: write a checkpoint of step 0, for a run whose first weights are not made from its config alone.
+    """
+    watching: list[Observer] = [MetricsFile(folder / "metrics.jsonl"), Console(quiet=quiet), *observers]
+    told = [guarded(observer) for observer in watching]
+    write = _writer(folder, trainee, recipe)
+    saving = Saving(
+        save=write, every_steps=recipe.checkpoint.every_steps, every_minutes=recipe.checkpoint.every_minutes or None
+    )
+    state = State.from_json(resumed.state["engine"]) if resumed is not None else None
+    engine = engine_of(trainee, recipe, observers=told, saving=saving, state=state)
+    if resumed is not None and state is not None:
+        try:
+            engine.restore(state, {stem: resumed.tensors(stem) for stem in resumed.stems})
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{resumed.path}: its tensors are not those of the model in config.toml: {error}"
+            ) from error
+        event = Resumed(
+            step=state.step, path=str(resumed.path), promise=_promise(engine, differences), differences=differences
+        )
+        for observer in told:
+            observer(event)
+    elif save_first:
+        write(engine.snapshot())
+    engine.train()
+
+
+def environment(threads: int, world: int) -> dict[str, Any]:
+    """What the bits of a run depend on besides its config: compared when it is resumed."""
+    return {
+        "lmkit": metadata.version("lmkit"),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "threads": threads,
+        "world": world,
+    }
+
+
+def differences_of(checkpoint: Checkpoint) -> list[str]:
+    """A sentence for each thing that is not as it was when `checkpoint` was written."""
+    then = checkpoint.state["environment"]
+    now = environment(then["threads"], Processes.current().world)
+    return [f"{name} was {then.get(name)}, is {value}" for name, value in now.items() if then.get(name) != value]
+
+
+def _writer(folder: Path, trainee: Trainee, recipe: Pretraining | Finetuning) -> Callable[[Snapshot], str]:
+    def write(snapshot: Snapshot) -> str:
+        choices = snapshot.state.choices
+        assert choices is not None
+        state = {
+            "engine": snapshot.state.to_json(),
+            "seed": recipe.seed,
+            "labels": list(trainee.parts.labels),
+            "data": dict(trainee.fingerprints),
+            "block_tokens": recipe.train.block_tokens,
+            "environment": environment(choices.threads, Processes.current().world),
+        }
+        path = save(
+            folder,
+            snapshot.state.step,
+            tensors=snapshot.tensors,
+            state=state,
+            components=trainee.parts.records(),
+            folders={"tokenizer": trainee.parts.tokenizer.save},
+            keep=recipe.checkpoint.keep,
+        )
+        return str(path)
+
+    return write
+
+
+def _promise(engine: Engine, differences: Sequence[str]) -> str:
+    if differences:
+        return "compatible"
+    repeatable = engine.choices.precision == "fp32" and not engine.choices.compile and engine.settings.minutes is None
+    return "exact" if repeatable else "same data"
+
+
+def _is_long(trainee: Trainee, settings: Training) -> bool:
+    """Whether the run is long enough for compiling to be repaid, judged by its work, not by a clock."""
+    if settings.minutes is not None:
+        return settings.minutes >= 10
+    tokens = settings.budget_tokens()
+    if tokens is None:
+        examples = (settings.epochs or 0) * len(trainee.source)
+        tokens = int(max((settings.steps or 0) * settings.batch_tokens, examples * trainee.example_tokens))
+    parameters = sum(p.numel() for p in trainee.model.parameters())
+    return 6 * parameters * tokens >= _WORTH_COMPILING
