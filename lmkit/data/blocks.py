@@ -55,7 +55,7 @@ class Blocks:
         overhead = len(self._prefix) + len(self._suffix)
         if block_tokens <= overhead:
             raise FitError(f"block_tokens {block_tokens} leaves no room for text beside {overhead} special tokens")
-        folder = store.folder / f"blocks-{block_tokens}-{overhead}"
+        folder = store.folder / f"blocks-{BLOCKS_VERSION}-{block_tokens}-{overhead}"
         make_once(folder, partial(_write, store, block_tokens, overhead))
         manifest = read_manifest(folder, version=BLOCKS_VERSION)
         self._starts = mapped(folder / "starts.bin", "<i8")

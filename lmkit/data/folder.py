@@ -34,6 +34,8 @@ def make_once(folder: Path, write: Callable[[Path], Mapping[str, Any]]) -> None:
 
     Processes that come at once wait for the first.  Raises DataError where the disk does not take it.
     """
+    if folder.is_dir():  # without the lock, so that a cache may be read-only
+        return
     temporary = folder.with_name(f"{folder.name}.unfinished")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +57,7 @@ def make_once(folder: Path, write: Callable[[Path], Mapping[str, Any]]) -> None:
             _sync(folder.parent)
     except OSError as error:
         raise DataError(
-            f"{folder}: cannot be written: {error.strerror}. Set LMKIT_CACHE to a folder with more room"
+            f"{folder}: cannot be written: {error.strerror or error}. Set LMKIT_CACHE to a folder with more room"
         ) from None
 
 

@@ -1,7 +1,7 @@
 """Order: a permutation of [0, size) that is computed, not stored: position -> index at any place, in no memory.
 
 A Feistel network over the next power of four, walked until it lands inside (Black & Rogaway 2002, "Ciphers with
-Arbitrary Finite Domains", section 3): at most 4 walks on average, 1 microsecond an index in bulk.
+Arbitrary Finite Domains", section 3): at most 4 walks on average, half a microsecond an index in bulk.
 """
 
 from __future__ import annotations

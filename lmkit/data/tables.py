@@ -43,10 +43,17 @@ def read_table(file: File, tally: Tally, *, longest_bytes: int, column: str | No
         case _:
             rows = _arrow(_dataset(file.path, column), file.path, tally)
     for row in rows:
-        if problem := _bad_text(row):
-            tally.leave_out("text that is not UTF-8", f"{row.place}: {problem}", "Repair the row")
+        if problem := _bad_row(row):
+            tally.leave_out("bad text", f"{row.place}: {problem}", "Repair the row")
         else:
             yield row
+
+
+def _bad_row(row: Row) -> str | None:
+    try:
+        return _bad_text(row)
+    except RecursionError:
+        return "values that are nested too deep"
 
 
 def _bad_text(value: Any) -> str | None:
@@ -173,7 +180,7 @@ def _arrow(batches: Iterator[Any], path: Path, tally: Tally) -> Iterator[Row]:
                 number += 1
                 if values is None:
                     problem = f"{path}:{number}: bytes that are not UTF-8"
-                    tally.leave_out("text that is not UTF-8", problem, "Repair the row")
+                    tally.leave_out("bad text", problem, "Repair the row")
                 else:
                     yield Row(values, f"{path}:{number}")
 

@@ -55,7 +55,7 @@ def test_blocks_are_a_function_of_store_and_size_alone() -> None:
     rng = np.random.default_rng(0)
     texts = ["x" * n for n in rng.integers(1, 90, 500)]
     index = [
-        {path.name: path.read_bytes() for path in sorted((store.folder / "blocks-64-2").iterdir())}
+        {path.name: path.read_bytes() for path in sorted((store.folder / "blocks-1-64-2").iterdir())}
         for store in (make_store(texts, "a"), make_store(texts, "b"))
         if Blocks(store, 64, *surroundings(ByteTokenizer()))
     ]

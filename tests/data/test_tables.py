@@ -108,16 +108,25 @@ def test_a_bad_json_line_is_told_by_its_number(write: Write, line: str, problem:
     assert list(tally.first.values()) == [f"{path}:2: {problem}"]
 
 
+@pytest.mark.parametrize("depth", [100, 800, 960, 990, 1000, 5000])
+def test_a_deeply_nested_row_is_read_or_told(write: Write, depth: int) -> None:
+    path = write("a.jsonl", '{"text": "good"}\n{"text": "deep", "x": ' + "[" * depth + "]" * depth + "}\n")
+    tally = Tally("skip")
+    documents = documents_of(path, bad_input="skip", tally=tally)
+    assert documents == (["good"] if tally.skipped else ["good", "deep"])
+    assert tally.skipped or depth < 1000
+
+
 def test_bad_csv_rows_are_told_and_the_good_ones_kept(write: Write) -> None:
     content = b'text,label\ngood,1\n"two\nlines",2\nx\ny,1,2\n\n"b\xffd\nrow",1\nnu\x00l,1\nbetter,4\n"never closed,5\n'
     path = write("a.csv", content)
     tally = Tally("skip")
     rows = list(read_rows([path], Data(train=(path,), bad_input="skip"), tally))
     assert [row["text"] for row in rows] == ["good", "two\nlines", "better"]
-    assert tally.skipped == {"bad CSV": 3, "text that is not UTF-8": 2}
+    assert tally.skipped == {"bad CSV": 3, "bad text": 2}
     assert tally.first == {
         "bad CSV": f"{path}:5: 1 fields, where the header has 2",
-        "text that is not UTF-8": f"{path}:8: bytes that are not UTF-8, or half of a surrogate pair",
+        "bad text": f"{path}:8: bytes that are not UTF-8, or half of a surrogate pair",
     }
     with pytest.raises(DataError, match=r"a.csv:5: 1 fields, where the header has 2. Repair the row, or leave out"):
         list(read_rows([path], Data(train=(path,))))
@@ -143,8 +152,8 @@ def test_a_bad_row_of_parquet_does_not_cost_its_neighbours(write: Write) -> None
     path = _parquet(write, pa.table({"text": text}))
     tally = Tally("skip")
     assert documents_of(path, bad_input="skip", tally=tally) == ["good", "better"]
-    assert tally.skipped == {"text that is not UTF-8": 2, "value that is no text": 1}
-    assert tally.first["text that is not UTF-8"] == f"{path}:2: bytes that are not UTF-8"
+    assert tally.skipped == {"bad text": 2, "value that is no text": 1}
+    assert tally.first["bad text"] == f"{path}:2: bytes that are not UTF-8"
 
 
 def test_what_is_no_parquet_is_told(write: Write) -> None:
