@@ -92,9 +92,10 @@ def test_findings_say_what_decides_them() -> None:
     assert packing.told({"a": 0.0, "b": 0.5}).figures == "1 of 2 cases leak; most, b: states move by 0.5"
     assert not validation.told({1: 5.78, 60: 5.71}).holds
     assert validation.told({1: 5.78, 60: 5.78}).holds
-    halted = resume.told({case: 7 if case[0] == "clm" else 0 for case in resume.CASES})
-    assert halted.figures == "mlm: 0 of 4 cases, 0 of 28 steps equal; clm: 4 of 4 cases, 28 of 28 steps equal"
+    halted = resume.told({case: (7, True) if case[0] == "clm" else (0, False) for case in resume.CASES})
+    assert halted.figures == "mlm: 0 of 28 steps and 0 of 4 models equal; clm: 28 of 28 steps and 4 of 4 models equal"
     assert not halted.holds
+    assert resume.told(dict.fromkeys(resume.CASES, (7, True))).holds
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def lmkit() -> Finding:
         except TrainingAlarm as error:
             alarm = str(error)
         folder = Path(name, "run")
-        logged = [event["loss"] for event in ours.events(folder, "step")]
+        logged = [float(event["loss"]) for event in ours.events(folder, "step")]
         weights = [bool(p.isfinite().all()) for p in load(folder).module.parameters()]
     return Finding(
         holds=alarm != "none" and not math.isfinite(logged[-1]) and all(weights),

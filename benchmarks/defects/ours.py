@@ -47,7 +47,7 @@ def tables(objective: str, source: Path, *, dropout: float = 0.0, **train: Any) 
 
 def train(folder: Path, recipe: dict[str, Any]) -> Run:
     """Train into `folder`/run."""
-    return pretrain(recipe, run=folder / "run")
+    return pretrain(recipe, run=folder / "run", quiet=True)
 
 
 def events(run: Path, event: str) -> list[dict[str, Any]]:

@@ -2,38 +2,63 @@
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.defects.finding import Finding
 
-CLAIM = "a resumed run repeats every step of an uninterrupted one, bit for bit"
+if TYPE_CHECKING:
+    from torch import nn
+
+CLAIM = "a resumed run repeats every step of an uninterrupted one, and ends at the same weights, bit for bit"
 CASES = tuple(product(("mlm", "clm"), (0, 2), (0.0, 0.1)))
 """Objective, data workers, dropout."""
 STEPS, STOPPED = 12, 5
 
+Case = tuple[str, int, float]
 
-def told(same: dict[tuple[str, int, float], int]) -> Finding:
-    """A Finding from the number of equal steps of each case."""
+
+def equal_steps(full: Mapping[int, float], resumed: Mapping[int, float]) -> int:
+    """How many steps after the stop have the same loss in both runs."""
+    return sum(full[step] == resumed.get(step) for step in range(STOPPED + 1, STEPS + 1))
+
+
+def equal_weights(one: "nn.Module", other: "nn.Module") -> bool:
+    """Whether two models have the same weights, bit for bit."""
+    pairs = list(zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+    return len(pairs) > 0 and all(bool((a == b).all()) for a, b in pairs)
+
+
+def told(found: Mapping[Case, tuple[int, bool]]) -> Finding:
+    """A Finding from each case's number of equal steps, and whether the last weights were equal."""
     after = STEPS - STOPPED
-    totals = {o: [n for (objective, *_), n in same.items() if objective == o] for o in ("mlm", "clm")}
+    figures = []
+    for objective in ("mlm", "clm"):
+        steps, weights = zip(*(value for case, value in found.items() if case[0] == objective), strict=True)
+        figures.append(
+            f"{objective}: {sum(steps)} of {after * len(steps)} steps and {sum(weights)} of {len(weights)} models equal"
+        )
     return Finding(
-        holds=all(n == after for n in same.values()),
-        figures="; ".join(
-            f"{o}: {sum(n == after for n in totals[o])} of {len(totals[o])} cases, "
-            f"{sum(totals[o])} of {after * len(totals[o])} steps equal"
-            for o in totals
-        ),
-        details={f"{o}, {workers} workers, dropout {d}": f"{n}/{after}" for (o, workers, d), n in same.items()},
+        holds=all(value == (after, True) for value in found.values()),
+        figures="; ".join(figures),
+        details={
+            f"{objective}, {workers} workers, dropout {dropout}": {
+                "equal_steps": f"{steps}/{after}",
+                "weights": weights,
+            }
+            for (objective, workers, dropout), (steps, weights) in found.items()
+        },
     )
 
 
 def trainer() -> Finding:
     from benchmarks.defects import peer
 
-    same = {}
+    found = {}
     for objective, workers, dropout in CASES:
-        logged = []
+        runs = []
         with tempfile.TemporaryDirectory() as folder:
             for checkpoint in (None, f"{folder}/checkpoint-{STOPPED}"):
                 run = peer.trainer(
@@ -49,12 +74,11 @@ def trainer() -> Finding:
                     dataloader_num_workers=workers,
                 )
                 run.train(resume_from_checkpoint=checkpoint)
-                logged.append(peer.losses(run))
-        full, resumed = logged
-        same[objective, workers, dropout] = sum(
-            full[step] == resumed.get(step) for step in range(STOPPED + 1, STEPS + 1)
-        )
-    return told(same)
+                runs.append(run)
+        full, resumed = runs
+        steps = equal_steps(peer.losses(full), peer.losses(resumed))
+        found[objective, workers, dropout] = steps, equal_weights(full.model, resumed.model)
+    return told(found)
 
 
 def lmkit() -> Finding:
@@ -62,21 +86,20 @@ def lmkit() -> Finding:
     from benchmarks.defects import ours
     from lmkit import resume
 
-    same = {}
+    found = {}
     for objective, workers, dropout in CASES:
         with tempfile.TemporaryDirectory() as name:
             recipe = ours.tables(objective, ours.text(Path(name)), steps=STEPS, data_workers=workers, dropout=dropout)
             recipe["checkpoint"] = {"every_steps": STOPPED, "keep": 10}
-            full = ours.train(Path(name), recipe).folder
+            full = ours.train(Path(name), recipe)
             stopped = Path(name, "stopped")
-            shutil.copytree(full, stopped)
+            shutil.copytree(full.folder, stopped)
+            (stopped / "metrics.jsonl").unlink()
             for checkpoint in sorted(stopped.glob("checkpoints/step-*"))[1:]:
                 shutil.rmtree(checkpoint)
-            lines = (stopped / "metrics.jsonl").read_text().splitlines(keepends=True)
-            (stopped / "metrics.jsonl").write_text("".join(lines[: 1 + STOPPED]))
-            resume(stopped)
-            steps = [{e["step"]: e["loss"] for e in ours.events(run, "step")} for run in (full, stopped)]
-            same[objective, workers, dropout] = sum(
-                steps[0][step] == steps[1].get(step) for step in range(STOPPED + 1, STEPS + 1)
+            resumed = resume(stopped, quiet=True)
+            steps = equal_steps(
+                *({e["step"]: e["loss"] for e in ours.events(r.folder, "step")} for r in (full, resumed))
             )
-    return told(same)
+            found[objective, workers, dropout] = steps, equal_weights(full.module, resumed.module)
+    return told(found)
