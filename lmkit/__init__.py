@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from lmkit.interfaces import Encoder, Objective, Task, Tokenizer
     from lmkit.recipe import Finetuning, Pretraining
     from lmkit.registry import plugins
-    from lmkit.run import Run, evaluate, finetune, load, predict, pretrain, resume
+    from lmkit.run.evaluate import evaluate
+    from lmkit.run.finetune import finetune
+    from lmkit.run.load import load
+    from lmkit.run.predict import predict
+    from lmkit.run.pretrain import pretrain
+    from lmkit.run.resume import resume
+    from lmkit.run.run import Run
 
     __version__: str
 
