@@ -146,7 +146,7 @@ def test_a_moved_packed_keeps_its_context() -> None:
 
 def test_an_examples_randomness_comes_from_its_key_alone() -> None:
     def drawn(*key: int) -> float:
-        return Example(tokens=np.zeros(1), lengths=(1,), key=key).rng().random()
+        return Example(tokens=np.zeros(1, int), lengths=(1,), key=key).rng().random()
 
     assert drawn(1, 0, 5) == drawn(1, 0, 5)
     assert len({drawn(1, 0, 5), drawn(1, 1, 5), drawn(1, 0, 6), drawn(2, 0, 5)}) == 4
