@@ -20,6 +20,11 @@ def tensors_of(step: int) -> dict[str, dict[str, torch.Tensor]]:
     return {"model": {"w": torch.full((20_000,), float(step))}, "optimizer": {"m": torch.full((40_000,), -float(step))}}
 
 
+def write(run: Path, step: int) -> None:
+    folders = {"tokenizer": lambda folder: (folder / "vocabulary.txt").write_text("a\nb\n") and None}
+    save(run, step, tensors=tensors_of(step), state={"step": step}, components=[], folders=folders, keep=2)
+
+
 def train(run: Path, told: int) -> None:
     """Save step after step, telling each that is saved, until killed."""
     with RunLock(run):
@@ -27,15 +32,7 @@ def train(run: Path, told: int) -> None:
         step = found.step if found else 0
         while True:
             step += 1
-            save(
-                run,
-                step,
-                tensors=tensors_of(step),
-                state={"step": step},
-                components=[],
-                folders={"tokenizer": lambda folder: (folder / "vocabulary.txt").write_text("a\nb\n") and None},
-                keep=2,
-            )
+            write(run, step)
             os.write(told, b"%d\n" % step)
 
 
@@ -62,10 +59,13 @@ def kill_one(run: Path, wait: float) -> int:
 def main(run: Path, kills: int, seed: int) -> dict[str, int]:
     draw, result = random.Random(seed), {"kills": 0, "bad": 0, "lost": 0, "locked": 0, "torn": 0, "steps": 0}
     torch.set_num_threads(1)
-    save(run, 1, tensors=tensors_of(1), state={"step": 1}, components=[], folders={}, keep=2)
-    committed = 1
+    write(run, 1)
+    begun = time.monotonic()
+    write(run, 2)
+    pace = time.monotonic() - begun
+    committed = 2
     for _ in range(kills):
-        committed = max(committed, kill_one(run, draw.uniform(0.002, 0.08)))
+        committed = max(committed, kill_one(run, draw.uniform(0, 8 * pace)))
         result["kills"] += 1
         result["torn"] += any((run / "checkpoints").glob(".tmp-*"))
         said: list[str] = []

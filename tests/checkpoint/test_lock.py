@@ -82,15 +82,17 @@ from lmkit.checkpoint import RunLock
 with RunLock(Path({str(run)!r})):
     child = os.fork()
     if not child:
+        print(os.getpid(), flush=True)
         time.sleep(60)
-    print(child, flush=True)
-    os.kill(os.getpid(), 9)
+    os.waitpid(child, 0)
 """
     done = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     assert done.stdout is not None
     child = int(done.stdout.readline())
     done.stdout.close()
-    assert done.wait() == -signal.SIGKILL
+    assert "in use" in refusal(run)
+    done.kill()
+    done.wait()
     try:
         os.kill(child, 0)
         with RunLock(run):
