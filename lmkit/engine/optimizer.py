@@ -34,6 +34,12 @@ class Optimizer:
             betas=(settings.beta1, settings.beta2),
             fused=True,
         )
+        for parameter in (*decayed, *plain):  # now, not at the first step, so that a state is always whole
+            self._adamw.state[parameter] = {
+                "step": torch.zeros((), device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
         self._muon = Muon(
             [named[n] for n in hidden],
             [int(roles[n].partition("/")[2] or 1) for n in hidden],
@@ -61,8 +67,8 @@ class Optimizer:
         for name, parameter in self._named.items():
             if parameter in self._muon.momenta:
                 tensors[f"{name}.momentum"] = self._muon.momenta[parameter]
-            for what, value in self._adamw.state.get(parameter, {}).items():
-                tensors[f"{name}.{what}"] = value
+            else:
+                tensors |= {f"{name}.{what}": value for what, value in self._adamw.state[parameter].items()}
         return tensors
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
@@ -71,6 +77,5 @@ class Optimizer:
             if parameter in self._muon.momenta:
                 self._muon.momenta[parameter].copy_(tensors[f"{name}.momentum"])
                 continue
-            device = parameter.device
-            state = {what: tensors[f"{name}.{what}"].to(device) for what in ("step", "exp_avg", "exp_avg_sq")}
-            self._adamw.state[parameter] = state
+            for what, value in self._adamw.state[parameter].items():
+                value.copy_(tensors[f"{name}.{what}"])

@@ -1,0 +1,177 @@
+"""Resume: to the same bits, wherever a run was stopped, whoever stopped it."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import lmkit
+from tests.run.recipes import metrics, recipe
+
+RUN = """
+import json, sys, lmkit
+from pathlib import Path
+recipe, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
+run = lmkit.resume(folder, quiet=True) if (folder / "config.toml").exists() else lmkit.pretrain(
+    recipe, run=folder, quiet=True)
+"""
+
+
+def _assert_same_weights(one: lmkit.Run, other: lmkit.Run) -> None:
+    mine, theirs = one.module.state_dict(), other.module.state_dict()
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def _cut_after(run: Path, step: int) -> None:
+    """Leave a run as a kill after the checkpoint of `step` would."""
+    for path in (run / "checkpoints").iterdir():
+        if int(path.name.removeprefix("step-")) > step:
+            shutil.rmtree(path)
+
+
+@pytest.mark.parametrize("kind", ["mlm", "clm"])
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_resume_is_exact_at_every_checkpoint(tmp_path, book, kind, workers, dropout):
+    table = recipe(kind, book, dropout=dropout, every_steps=1, data_workers=workers, steps=5)
+    whole = lmkit.pretrain(table, run=tmp_path / "whole", quiet=True)
+    losses = [s["loss"] for s in metrics(whole.folder, "step")]
+    assert len(losses) == 5
+    for step in (1, 3) if workers else (1, 2, 3, 4):
+        cut = tmp_path / f"cut-{step}"
+        shutil.copytree(whole.folder, cut)
+        _cut_after(cut, step)
+        again = lmkit.resume(cut, quiet=True)
+        assert [s["loss"] for s in metrics(cut, "step")] == losses
+        assert metrics(cut, "resumed")[0]["promise"] == "exact"
+        _assert_same_weights(again, whole)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(tmp_path, book):
+    table = recipe("mlm", book, steps=4, every_steps=100)
+    whole = lmkit.pretrain(table, run=tmp_path / "whole", quiet=True)
+    shutil.copytree(whole.folder, tmp_path / "cut")
+    shutil.rmtree(tmp_path / "cut" / "checkpoints")
+    _assert_same_weights(lmkit.resume(tmp_path / "cut", quiet=True), whole)
+
+
+def test_an_extended_run_says_that_exactness_ends(tmp_path, book, capsys):
+    lmkit.pretrain(recipe("clm", book, steps=3), run=tmp_path / "run", quiet=True)
+    longer = lmkit.resume(tmp_path / "run", overrides=["train.steps=5"])
+    assert longer.step == 5
+    [event] = metrics(tmp_path / "run", "resumed")
+    assert event["promise"] == "compatible"
+    assert event["differences"] == ["train.steps=5 (asked for)"]
+    assert "train.steps=5 (asked for)" in capsys.readouterr().err
+    assert (tmp_path / "run" / "config-until-step-00000003.toml").is_file()
+    assert lmkit.resume(tmp_path / "run", quiet=True).step == 5
+
+
+def test_changed_text_is_refused(tmp_path, book):
+    mine = tmp_path / "book.md"
+    shutil.copy(book, mine)
+    lmkit.pretrain(recipe("clm", mine, steps=3), run=tmp_path / "run", quiet=True)
+    with mine.open("a") as file:
+        file.write("\n\nA paragraph that was not there.\n")
+    with pytest.raises(lmkit.RunError) as raised:
+        lmkit.resume(tmp_path / "run", overrides=["train.steps=5"], quiet=True)
+    assert str(raised.value) == (
+        f"{tmp_path / 'run'}: the data is not what the run was trained on (train, validation differ). "
+        f"Put the text back as it was, or start a new run with: lmkit pretrain ... --from {tmp_path / 'run'}"
+    )
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(tmp_path, book):
+    whole = lmkit.pretrain(recipe("clm", book, steps=6), run=tmp_path / "run", quiet=True)
+    weights = tmp_path / "run" / "checkpoints" / "step-00000006" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-5] ^= 1
+    weights.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"step-00000006.*model\.safetensors is damaged"):
+        again = lmkit.resume(tmp_path / "run", quiet=True)
+    _assert_same_weights(again, whole)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(lmkit.RunError, match="no such folder"):
+        lmkit.resume(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(lmkit.RunError, match=r"not a run's folder: it has no config\.toml"):
+        lmkit.resume(tmp_path / "empty")
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path, book):
+    lmkit.pretrain(recipe("clm", book, steps=1), run=tmp_path / "run", quiet=True)
+    from lmkit.checkpoint import RunLock
+
+    with RunLock(tmp_path / "run"), pytest.raises(lmkit.RunError, match=f"process {os.getpid()}"):
+        lmkit.resume(tmp_path / "run", quiet=True)
+
+
+def _killed_until_done(table: dict, folder: Path, kills: int, longest: float) -> tuple[int, int]:
+    """Run, kill after a random while, run again, until it ends by itself; returns kills made and runs started."""
+    import json
+
+    drawn = random.Random(5)
+    made = started = 0
+    while True:
+        started += 1
+        process = subprocess.Popen([sys.executable, "-c", RUN, json.dumps(table), str(folder)])
+        wait = drawn.uniform(0.1, longest) if made < kills else 240.0
+        deadline = time.monotonic() + wait
+        # Time spent on imports and data is not what is to be hit: the clock starts when the folder is there.
+        while process.poll() is None and made < kills and not (folder / "config.toml").exists():
+            time.sleep(0.02)
+            deadline = time.monotonic() + wait
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            made += 1
+            continue
+        assert process.returncode == 0
+        return made, started
+
+
+def test_a_run_that_is_killed_again_and_again_ends_at_the_same_bits(tmp_path, book):
+    table = recipe("mlm", book, dropout=0.1, every_steps=2, steps=60)
+    whole = lmkit.pretrain(table, run=tmp_path / "whole", quiet=True)
+    kills, _ = _killed_until_done(table, tmp_path / "killed", 3, longest=8.0)
+    assert kills >= 1
+    _assert_same_weights(lmkit.load(tmp_path / "killed"), whole)
+
+
+def test_sigterm_saves_and_exits_with_3(tmp_path, book):
+    import json
+
+    table = recipe("clm", book, every_steps=1000, steps=100_000)
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(table))
+    code = "import sys, json, lmkit; from pathlib import Path\n" + (
+        "try:\n lmkit.pretrain(json.loads(Path(sys.argv[1]).read_text()), run=sys.argv[2], quiet=True)\n"
+        "except lmkit.Interrupted as error:\n print(error); sys.exit(error.exit_status)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(path), str(tmp_path / "run")], stdout=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
+        time.sleep(0.05)
+    while process.poll() is None and '"step", "step": 3' not in (tmp_path / "run" / "metrics.jsonl").read_text():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 3
+    run = lmkit.load(tmp_path / "run")
+    assert run.step >= 3
+    assert said == f"stopped by SIGTERM after step {run.step}; everything is saved\n"
