@@ -180,7 +180,7 @@ def _fields(recipe: attrs.AttrsInstance) -> dict[str, Any]:
 class _Preamble:
     """The keys of a file that stand above its tables."""
 
-    seed: int = attrs.field(default=1, validator=validators.ge(0))
+    seed: int = attrs.field(default=1, validator=[validators.ge(0), validators.lt(2**32)])
     """Where all randomness comes from: the same seed gives the same run."""
     plugins: tuple[Path | LocalPlugin, ...] = ()
     """Local plugin files, besides what is installed."""

@@ -12,7 +12,6 @@ from typing import Any
 import attrs
 
 from lmkit.batch import Example
-from lmkit.config import unstructure
 from lmkit.data.blocks import Blocks, surroundings
 from lmkit.data.files import find
 from lmkit.data.folder import cache_folder, make_once
@@ -53,7 +52,8 @@ def tokenizer_of(chosen: Chosen | Saved, data: Data) -> tuple[Tokenizer, dict[st
     if isinstance(chosen, Saved):
         return cls.load(chosen.folder), _loaded_record(chosen, cls)
     files = [file.identity() for source in data.sources for file in find([source.path])]
-    known = [TOKENIZER_VERSION, record(chosen), files, unstructure(data).get("document"), data.column, data.held_out]
+    reading = [data.document, data.column, data.bad_input, data.longest_line_mb, data.held_out]
+    known = [TOKENIZER_VERSION, record(chosen), files, reading]
     name = hashlib.sha256(json.dumps(known).encode()).hexdigest()
     folder = cache_folder() / "tokenizers" / name
 
