@@ -227,3 +227,8 @@ def test_draws_follow_the_probabilities() -> None:
     assert torch.bincount(drawn).tolist() == pytest.approx([500, 0, 300, 200], abs=1)
     nucleus = draw(scores.expand(1000, -1), torch.arange(1000, dtype=torch.float64) / 1000, 0, 0.7)
     assert torch.bincount(nucleus, minlength=4).tolist() == pytest.approx([625, 0, 375, 0], abs=1)
+
+
+def test_a_token_of_probability_zero_is_never_drawn() -> None:
+    scores = torch.tensor([[0.0, 0.5, 0.0, 0.5, 0.0]]).log()
+    assert [int(draw(scores, torch.tensor([u], dtype=torch.float64))) for u in (0.0, 0.5, 1 - 2**-53)] == [1, 3, 3]

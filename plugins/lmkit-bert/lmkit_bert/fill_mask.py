@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, ClassVar
 
 import attrs
@@ -28,6 +28,8 @@ from lmkit_bert.mlm import MaskedConfig, MaskedLanguageModelling
 
 MASK = "[MASK]"
 """How a mask may be written whatever the tokenizer's own spelling is."""
+HEAD_AT_ONCE = 512
+"""Masks whose scores of the whole vocabulary are held at once."""
 
 
 @attrs.frozen(kw_only=True)
@@ -104,9 +106,8 @@ class FillMask(Task):
 
         def fill(texts: Sequence[_Masked]) -> Iterator[dict[str, Any]]:
             windows = chain.from_iterable(self._windows(text, longest) for text in texts)
-            masks = chain.from_iterable(
-                self._fill(encoder, head, some) for some in _batches(windows, longest, batch_tokens)
-            )
+            batches = _batches(windows, batch_tokens)
+            masks = chain.from_iterable(self._fill(encoder, head, some) for some in batches)
             for text in texts:
                 yield self._answer(text, [next(masks) for _ in text.places])
 
@@ -120,22 +121,29 @@ class FillMask(Task):
 
     def tally(self, prediction: Any, row: Row) -> Mapping[str, float]:
         """Masks whose right word is the likeliest, and among those named."""
-        if self.config.answer_column not in row:
-            return {}
-        given = row[self.config.answer_column]
-        right = [given] if isinstance(given, str) else list(given)
+        right = self._right(row)
         masks = prediction.get("masks", [])
         if len(masks) != len(right):
             masks = [[]] * len(right)
         ranks = [self._rank(word, named) for word, named in zip(right, masks, strict=True)]
-        named = sum(rank is not None for rank in ranks)
-        return {"masks": float(len(right)), "first": float(ranks.count(0)), "named": float(named)}
+        missed = ranks.count(None)
+        counts = {"masks": len(ranks), "first": ranks.count(0), "named": len(ranks) - missed}
+        return {name: float(count) for name, count in counts.items()} if ranks else {}
 
     def score(self, total: Mapping[str, float]) -> Mapping[str, float]:
         if not total.get("masks"):
             return {}
         named = f"accuracy_at_{self.config.top_k}"
         return {"accuracy": total["first"] / total["masks"], named: total["named"] / total["masks"]}
+
+    def _right(self, row: Row) -> list[str]:
+        given = row.get(self.config.answer_column)
+        words = [] if given is None else [given] if isinstance(given, str) else given
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise DataError(
+                f'column "{self.config.answer_column}": wanted a word or a list of words, got {given!r:.40}'
+            )
+        return words
 
     def _rank(self, word: str, named: Sequence[Mapping[str, Any]]) -> int | None:
         wanted = self.tokenizer.decode(self.tokenizer.encode(word).ids).strip()  # as the tokenizer spells it
@@ -179,11 +187,14 @@ class FillMask(Task):
         places = np.concatenate([start + window.places for start, window in zip(starts, windows, strict=True)])
         embedding = encoder.token_embedding.weight
         with inference(encoder, head):
-            hidden = encoder(inputs.to(embedding.device))
-            logits: Tensor = head(hidden[torch.from_numpy(places).to(embedding.device)], embedding)
-            probabilities = logits.float().softmax(-1)
-            probabilities[:, self._special_ids] = 0
-            best = probabilities.topk(min(self.config.top_k, embedding.shape[0] - len(self._special_ids)))
+            hidden = encoder(inputs.to(embedding.device))[torch.from_numpy(places).to(embedding.device)]
+            return [named for some in hidden.split(HEAD_AT_ONCE) for named in self._likeliest(head(some, embedding))]
+
+    def _likeliest(self, logits: Tensor) -> list[list[dict[str, Any]]]:
+        """What [N, vocabulary] logits say, the likeliest first."""
+        probabilities = logits.float().softmax(-1)
+        probabilities[:, self._special_ids] = 0
+        best = probabilities.topk(min(self.config.top_k, logits.shape[1] - len(self._special_ids)))
         return [
             [
                 {"token": self.tokenizer.decode([number]), "id": number, "probability": probability}
@@ -193,25 +204,31 @@ class FillMask(Task):
         ]
 
     def _answer(self, text: _Masked, masks: list[list[dict[str, Any]]]) -> dict[str, Any]:
-        filled, at = "", 0
+        pieces, at = [], 0
         for (start, end), named in zip(text.spans, masks, strict=True):
             hidden, token, alone = text.text[start:end], named[0]["id"], named[0]["token"]
-            space = hidden[: len(hidden) - len(hidden.lstrip())]  # some tokenizers' mask has the space before it
+            # Some tokenizers' mask has the space before it.
+            before = text.text[at:start] + hidden[: len(hidden) - len(hidden.lstrip())]
             # After itself a token is spelled as it is within a text: with its space, or without its "##".
             word = self.tokenizer.decode([token, token]).removeprefix(alone)
-            filled += text.text[at:start] + space
-            filled = filled + word.lstrip(" ") if self._word_starts[token] else filled.rstrip(" ") + word
+            pieces += [before, word.lstrip(" ")] if self._word_starts[token] else [before.rstrip(" "), word]
             at = end
-        return {"text": filled + text.text[at:], "masks": masks}
+        return {"text": "".join([*pieces, text.text[at:]]), "masks": masks}
 
 
 def _example(tokens: npt.NDArray[np.int64]) -> Example:
     return Example(tokens=tokens, lengths=(len(tokens),))
 
 
-def _batches(windows: Iterable[_Window], longest: int, batch_tokens: int) -> Iterator[list[_Window]]:
+def _batches(windows: Iterable[_Window], batch_tokens: int) -> Iterator[list[_Window]]:
     """As many windows at once as fit into `batch_tokens`, at least one."""
-    size = max(1, batch_tokens // longest)
-    remaining = iter(windows)
-    while some := list(islice(remaining, size)):
+    some: list[_Window] = []
+    widest = 0
+    for window in windows:
+        widest = max(widest, len(window.tokens))
+        if some and (len(some) + 1) * widest > batch_tokens:
+            yield some
+            some, widest = [], len(window.tokens)
+        some.append(window)
+    if some:
         yield some

@@ -268,6 +268,9 @@ def test_right_words_are_counted_first_and_among_those_named(wordpiece: WordPiec
     assert task.tally({"masks": [named("the")]}, {"answer": "zebra"}) == {"masks": 1, "first": 0, "named": 0}
     assert task.tally({"error": "no"}, {"answer": ["a", "b"]}) == {"masks": 2, "first": 0, "named": 0}
     assert task.tally(prediction, {}) == {}
+    with pytest.raises(DataError) as raised:
+        task.tally(prediction, {"answer": [3]})
+    assert str(raised.value) == 'column "answer": wanted a word or a list of words, got [3]'
     assert task.score({"masks": 4.0, "first": 1.0, "named": 2.0}) == {"accuracy": 0.25, "accuracy_at_2": 0.5}
     assert task.score({}) == {}
 
