@@ -61,7 +61,9 @@ class Console:
             if now - self._shown_at >= _SECONDS_BETWEEN_DRAWINGS or event.step == self._steps:
                 self._draw(line, event.step / self._steps if self._steps else event.progress)
                 self._shown_at = now
-        elif event.step >= self._due_step or now - self._shown_at >= _SECONDS_BETWEEN_LINES:
+        elif (
+            now - self._shown_at >= _SECONDS_BETWEEN_LINES or event.step >= self._due_step or event.step == self._steps
+        ):
             self._write(line)
             done = event.step - self._first.step + 1
             self._due_step = self._first.step - 1 + 2 ** done.bit_length()  # at 1, 2, 4, 8, ... steps of this process
