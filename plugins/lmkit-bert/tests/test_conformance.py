@@ -1,0 +1,52 @@
+"""Every component of this distribution keeps every promise of its interface: nothing is expected to fail."""
+
+import pytest
+from lmkit_bert.bert import Bert
+from lmkit_bert.fill_mask import FillMask
+from lmkit_bert.mlm import MaskedLanguageModelling
+from lmkit_bert.wordpiece import WordPiece
+
+from lmkit.testing import TEXTS, Check, conformance
+
+WORDPIECE = WordPiece.train(WordPiece.Config(vocab_size=400), TEXTS)
+MASKED = [
+    {"text": text.replace(word, "[MASK]"), "answer": word}
+    for text, word in zip(TEXTS, ("man", "hill", "baker", "moon", "nine", "letter", "goats", "bell"), strict=True)
+]
+
+
+@pytest.mark.parametrize("check", conformance("lmkit_bert.plugin"))
+def test_the_plugin_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", conformance(WordPiece, WordPiece.Config(vocab_size=400)))
+def test_wordpiece_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", conformance(WordPiece, WordPiece.Config(vocab_size=400, lowercase=False)))
+def test_wordpiece_with_capitals_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", conformance(Bert, Bert.Config(layers=2, width=32, heads=2)))
+def test_bert_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", conformance(MaskedLanguageModelling))
+def test_mlm_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize(
+    "check", conformance(MaskedLanguageModelling, MaskedLanguageModelling.Config(rate=0.4, final_rate=0.15))
+)
+def test_mlm_with_a_falling_rate_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", conformance(FillMask, tokenizer=WORDPIECE, rows=MASKED))
+def test_fill_mask_conforms(check: Check) -> None:
+    check()

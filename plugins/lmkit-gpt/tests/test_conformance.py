@@ -1,0 +1,51 @@
+"""Every component of this distribution keeps every promise of its interface: nothing is expected to fail."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from lmkit_gpt.bpe import BytePairEncoding
+from lmkit_gpt.clm import CausalLanguageModelling
+from lmkit_gpt.completion import Completion
+from lmkit_gpt.gpt2 import Gpt2
+
+from lmkit.testing import TEXTS, Check, conformance
+
+BPE = BytePairEncoding.train(BytePairEncoding.Config(vocab_size=400), TEXTS)
+PAIRS = [{"prompt": text[:12], "completion": text[12:24]} for text in TEXTS]
+
+
+def completes(answer: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    return bool(answer["completion"] == row["completion"])
+
+
+@pytest.mark.parametrize("check", conformance("lmkit_gpt.plugin"))
+def test_the_plugin_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", conformance(BytePairEncoding, BytePairEncoding.Config(vocab_size=400)))
+def test_bpe_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", conformance(Gpt2, Gpt2.Config(layers=2, width=32, heads=2)))
+def test_gpt2_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", conformance(CausalLanguageModelling))
+def test_clm_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", conformance(Completion, Completion.Config(max_new_tokens=8), tokenizer=BPE))
+def test_completion_of_texts_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize(
+    "check", conformance(Completion, Completion.Config(max_new_tokens=16, temperature=0), rows=PAIRS, right=completes)
+)
+def test_completion_of_pairs_conforms(check: Check) -> None:
+    check()
