@@ -43,7 +43,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def save_step(run: Path, step: int, **changes: Any) -> Path:
-    wanted = {
+    wanted: dict[str, Any] = {
         "tensors": tensors_of(step),
         "state": state_of(step),
         "components": COMPONENTS,

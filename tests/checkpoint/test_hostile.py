@@ -1,6 +1,7 @@
 """Checkpoints that somebody made: nothing outside the folder is read, nothing runs, nothing large is parsed."""
 
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmkit.checkpoint import open_checkpoint
-from lmkit.checkpoint.manifest import File, Manifest, Record, as_json, is_plain, parse_json
+from lmkit.checkpoint.manifest import File, Manifest, Record, as_json, is_plain, open_plain, parse_json
 from lmkit.errors import CheckpointError, IntegrityError
 
 Write = Callable[..., Path]
@@ -48,6 +49,18 @@ def test_a_name_in_a_manifest_leads_nowhere_else(write: Write, reseal: Reseal, n
     with pytest.raises(IntegrityError) as caught:
         open_checkpoint(path)
     assert str(caught.value) == f"{path}/manifest.json names {name!r}: expected a plain file name, or folder/name"
+
+
+def test_what_became_a_link_or_a_pipe_after_it_was_listed_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(tmp_path / "pipe")
+    with open_plain(tmp_path / "file") as file:
+        assert file.read() == b"text"
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        open_plain(tmp_path / "link")
+    with pytest.raises(OSError, match=r"pipe is not a file$"):
+        open_plain(tmp_path / "pipe")
 
 
 def test_plain_names_are_plain() -> None:

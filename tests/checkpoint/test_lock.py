@@ -66,6 +66,12 @@ def test_a_second_lock_in_one_process_is_refused(run: Path) -> None:
         pass
 
 
+def test_nothing_stays_of_a_longer_name_in_the_lock_file(run: Path) -> None:
+    (run / ".lock").write_text("4194303000\n")
+    with RunLock(run):
+        assert refusal(run) == f"{run} is in use by process {os.getpid()}: wait for it, or stop it"
+
+
 def test_an_error_under_the_lock_lets_it_go(run: Path) -> None:
     with pytest.raises(KeyError), RunLock(run):
         raise KeyError

@@ -90,9 +90,11 @@ def test_views_shared_memory_scalars_and_empty_tensors_are_saved(run: Path) -> N
     assert not found["gradient"].requires_grad
 
 
-def test_a_loaded_tensor_outlives_its_file_and_does_not_change_it(run: Path, write: Write) -> None:
+def test_a_loaded_tensor_is_no_longer_of_its_file(run: Path, write: Write) -> None:
+    """Mapped, it would hold a deleted checkpoint's place on the disk for as long as the run goes on."""
     path = write(1)
     weight = open_checkpoint(path).tensors("model")["weight"]
+    assert str(path) not in Path("/proc/self/maps").read_text()
     weight.zero_()
     assert open_checkpoint(path).tensors("model")["weight"].abs().sum() > 0
 
@@ -127,6 +129,12 @@ def test_the_newest_are_kept_by_step_whatever_the_clock_says(run: Path, write: W
     found = newest(run, warn=fail)
     assert found is not None
     assert found.step == 100
+
+
+def test_all_are_kept_until_there_are_more_than_that(run: Path, write: Write) -> None:
+    for step in range(1, 6):
+        write(step, keep=4)
+        assert names(run) == [f"step-{kept:08d}" for kept in range(max(step - 3, 1), step + 1)]
 
 
 def test_protected_checkpoints_stay_besides_those_kept(run: Path, write: Write) -> None:
