@@ -1,0 +1,148 @@
+"""Kill runs with SIGKILL at random moments, resume them, and compare their final weights with an uninterrupted run's.
+
+    python -m benchmarks.kills [--runs 30] [--precision fp32|bf16] [--compile] [--objective mlm|clm]
+
+Each run is a process forked from a parent that has imported everything, so that a kill costs its training time only.
+It is killed once or twice, at moments drawn over the whole length of a run, writing of checkpoints included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lmkit
+
+BOOK = Path(__file__).parents[1] / "lmkit" / "demo" / "robin_hood.md"
+PARTS: dict[str, dict[str, Any]] = {
+    "mlm": {"tokenizer": {"use": "wordpiece"}, "encoder": {"use": "bert"}, "objective": {"use": "mlm"}},
+    "clm": {"tokenizer": {"use": "bpe"}, "encoder": {"use": "gpt2"}, "objective": {"use": "clm"}},
+}
+
+
+def recipe(objective: str, precision: str, compiled: bool) -> dict[str, Any]:
+    """A small model with dropout, saved every third step, on two threads."""
+    parts = PARTS[objective]
+    return {
+        "tokenizer": {**parts["tokenizer"], "vocab_size": 2000},
+        "data": {"train": [str(BOOK)], "document": "paragraph"},
+        "encoder": {**parts["encoder"], "layers": 2, "width": 64, "dropout": 0.1},
+        "objective": parts["objective"],
+        "train": {
+            "steps": 40,
+            "block_tokens": 64,
+            "batch_tokens": 2048,
+            "micro_batch_tokens": 1024,
+            "evaluate_every_steps": 0,
+            "precision": precision,
+            "compile": "on" if compiled else "off",
+            "threads": 2,
+        },
+        "checkpoint": {"every_minutes": 0, "every_steps": 3, "keep": 2},
+    }
+
+
+def hashes(run: Path) -> dict[str, str]:
+    """SHA-256 of the final weights and of the optimizer's state."""
+    final = run / "checkpoints" / "step-00000040"
+    return {
+        name: hashlib.sha256((final / f"{name}.safetensors").read_bytes()).hexdigest()
+        for name in ("model", "optimizer")
+    }
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Do `work` in a child; returns its process id."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException as error:
+            os.write(2, f"{type(error).__name__}: {error}\n".encode())
+            os._exit(1)
+    return child
+
+
+def ended_well(child: int) -> bool:
+    """Wait for a child; whether it ended by itself, and well."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--objective", choices=sorted(PARTS), default="mlm")
+    asked = parser.parse_args()
+    tables = recipe(asked.objective, asked.precision, asked.compile)
+    drawn = random.Random(7)
+    kills = same = lost = 0
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        whole = folder / "whole"
+        begun = time.monotonic()
+        assert ended_well(forked(partial(lmkit.pretrain, tables, run=whole, quiet=True)))
+        length = time.monotonic() - begun
+        wanted = hashes(whole)
+        for number in range(asked.runs):
+            run = folder / f"run-{number}"
+            deaths = drawn.choice([1, 2])
+            while True:
+                fresh = not (run / "config.toml").exists()
+                work = partial(lmkit.pretrain, tables, run=run) if fresh else partial(lmkit.resume, run)
+                child = forked(partial(work, quiet=True))
+                if not deaths:
+                    assert ended_well(child), f"run {number} did not go on"
+                    break
+                time.sleep(drawn.uniform(0, length))
+                os.kill(child, signal.SIGKILL)
+                kills += not ended_well(child)
+                deaths -= 1
+            found = hashes(run)
+            same += found == wanted
+            lost = max(lost, _replayed(run))
+            print(f"run {number + 1}: {'same bits' if found == wanted else 'OTHER BITS'}", flush=True)
+    print(
+        json.dumps(
+            {
+                "runs": asked.runs,
+                "kills": kills,
+                "same_bits": same,
+                "most_steps_lost_by_a_kill": lost,
+                "precision": asked.precision,
+                "compile": asked.compile,
+                "objective": asked.objective,
+                "threads": 2,
+            }
+        )
+    )
+
+
+def _replayed(run: Path) -> int:
+    """Most steps that were made a second time after one kill."""
+    most, last = 0, 0
+    for line in (run / "metrics.jsonl").read_text().splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:  # a line that a kill tore
+            continue
+        if event["event"] == "step":
+            most = max(most, last + 1 - event["step"])
+            last = event["step"]
+    return most
+
+
+if __name__ == "__main__":
+    main()
