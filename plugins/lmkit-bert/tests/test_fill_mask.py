@@ -1,69 +1,24 @@
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from lmkit_bert.bert import Bert, BertConfig
 from lmkit_bert.fill_mask import FillMask, FillMaskConfig
 from lmkit_bert.wordpiece import WordPiece
 
-from lmkit.errors import DataError, FitError
-from lmkit.interfaces import Encoding, Tokenizer, Vocabulary, Wrapped
+from lmkit.errors import DataError
+from lmkit.interfaces import Tokenizer
 from lmkit.parts.heads import VocabularyHead
 
 TEXT = (
     "In merry England in the time of old, when good King Henry the Second ruled the land, there lived within the "
     "green glades of Sherwood Forest, near Nottingham Town, a famous outlaw whose name was Robin Hood. "
 )
-
-
-class Words(Tokenizer):
-    """A word each, with the space before it, as byte-level tokenizers have it; its mask is spelled <mask>."""
-
-    name = "words"
-    WORDS = ("<pad>", "<mask>", " his", " bow", " drew", "Robin", ".", "s", "?")
-
-    def __init__(self, special: dict[str, int] | None = None) -> None:
-        self._special = {"pad": 0, "mask": 1} if special is None else special
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        starts = np.array([word.startswith(("<", " ")) for word in self.WORDS])
-        return Vocabulary(size=len(self.WORDS), special=self._special, word_starts=starts)
-
-    @classmethod
-    def train(cls, config: Any, texts: Iterable[str]) -> Self:
-        return cls()
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        return cls()
-
-    def save(self, folder: Path) -> None: ...
-
-    def encode(self, text: str) -> Encoding:
-        ids, offsets, at = [], [], 0
-        while at < len(text):
-            found = (i for i, word in enumerate(self.WORDS[:-1]) if text.startswith(word, at))
-            number = next(found, len(self.WORDS) - 1)  # the last is any other character
-            ids.append(number)
-            offsets.append((at, at + len(self.WORDS[number])))
-            at = offsets[-1][1]
-        return Encoding(ids=np.array(ids, np.int64), offsets=np.array(offsets, np.int64).reshape(-1, 2))
-
-    def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.int64]]:
-        return [self.encode(text).ids for text in texts]
-
-    def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
-        return "".join(self.WORDS[i] for i in ids if i > 1)
-
-    def wrap(self, first: npt.NDArray[Any], second: npt.NDArray[Any] | None = None) -> Wrapped:
-        return Wrapped(ids=first, segments=first * 0, first=0, second=len(first))
 
 
 def opinionated(tokenizer: Tokenizer, **config: Any) -> Bert:
@@ -121,47 +76,25 @@ def test_words_are_named_with_their_probabilities_the_likeliest_first(fill: Fill
     assert len(fill(["a [MASK]"])[0]["masks"][0]) == 5
 
 
+def test_a_special_token_is_never_named_however_likely(wordpiece: WordPiece) -> None:
+    encoder = opinionated(wordpiece)
+    head = VocabularyHead(encoder)
+    with torch.no_grad():
+        head.get_parameter("bias")[list(wordpiece.vocabulary.special.values())] = 5.0
+    (answer,) = FillMask(FillMaskConfig(top_k=999), wordpiece).predict(
+        encoder, head, [{"text": "the [MASK]"}], batch_tokens=99
+    )
+    named = [choice["id"] for choice in answer["masks"][0]]
+    assert sorted(named) == list(range(5, wordpiece.vocabulary.size))
+    assert sum(choice["probability"] for choice in answer["masks"][0]) < 0.99
+
+
 def test_each_mask_has_its_own_words(fill: Fill) -> None:
     (answer,) = fill(["[MASK] drew [MASK] and [MASK]."])
     assert len(answer["masks"]) == 3
     assert len({mask[0]["probability"] for mask in answer["masks"]}) == 3
     assert "[MASK]" not in answer["text"]
     assert "drew" in answer["text"]
-
-
-def filled_with(wordpiece: WordPiece, text: str, *tokens: str) -> str:
-    task = FillMask(FillMaskConfig(), wordpiece)
-    ids = [wordpiece._pipeline.token_to_id(token) for token in tokens]
-    masks = [[{"token": wordpiece.decode([number]), "id": number, "probability": 1.0}] for number in ids]
-    answer: str = task._answer(task._read(text), masks)["text"]
-    return answer
-
-
-def test_a_filled_text_keeps_its_own_spelling(wordpiece: WordPiece) -> None:
-    assert filled_with(wordpiece, "ROBIN  drew ([MASK])!", "land") == "ROBIN  drew (land)!"
-    assert filled_with(wordpiece, "[MASK] [MASK], É", "the", "land") == "the land, É"
-
-
-def test_a_token_that_continues_a_word_is_joined_to_it(wordpiece: WordPiece) -> None:
-    assert filled_with(wordpiece, "Rob [MASK] Hood", "##in") == "Robin Hood"
-    assert filled_with(wordpiece, "[MASK] [MASK].", "the", "##re") == "there."
-
-
-def test_a_mask_may_be_spelled_bert_s_way_whatever_the_tokenizers_own() -> None:
-    tokenizer = Words()
-    encoder = opinionated(tokenizer)
-    task = FillMask(FillMaskConfig(top_k=1), tokenizer)
-    rows = [task.row(text) for text in ("Robin drew his [MASK].", "Robin drew his<mask>.", "[MASK] drew his [MASK]")]
-    answers = list(task.predict(encoder, VocabularyHead(encoder), rows, batch_tokens=99))
-    assert answers[0]["masks"][0][0]["id"] == answers[1]["masks"][0][0]["id"]
-    assert answers[0]["masks"][0][0]["probability"] == pytest.approx(answers[1]["masks"][0][0]["probability"], abs=1e-6)
-    read = task._read("Robin [MASK] his [MASK].")
-    assert read.ids.tolist() == [5, 1, 2, 1, 6]
-    assert read.places.tolist() == [1, 3]
-    assert [read.text[start:end] for start, end in read.spans] == ["[MASK]", "[MASK]"]
-    bow, more = ([{"token": Words.WORDS[n], "id": n, "probability": 1.0}] for n in (3, 7))
-    assert task._answer(read, [bow, bow])["text"] == "Robin bow his bow."
-    assert task._answer(read, [more, more])["text"] == "Robins hiss."
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 300])
@@ -273,12 +206,6 @@ def test_right_words_are_counted_first_and_among_those_named(wordpiece: WordPiec
     assert str(raised.value) == 'column "answer": wanted a word or a list of words, got [3]'
     assert task.score({"masks": 4.0, "first": 1.0, "named": 2.0}) == {"accuracy": 0.25, "accuracy_at_2": 0.5}
     assert task.score({}) == {}
-
-
-def test_a_tokenizer_without_a_mask_is_refused() -> None:
-    with pytest.raises(FitError) as raised:
-        FillMask(FillMaskConfig(), Words({"pad": 0}))
-    assert str(raised.value) == 'task "fill-mask" needs a tokenizer with a mask token; this one has none'
 
 
 def test_training_on_a_text_makes_the_model_fill_it(wordpiece: WordPiece) -> None:
