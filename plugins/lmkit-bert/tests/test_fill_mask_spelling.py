@@ -16,9 +16,7 @@ from lmkit.errors import FitError
 from lmkit.interfaces import Encoding, Tokenizer, Vocabulary, Wrapped
 from lmkit.parts.heads import VocabularyHead
 
-TEXT = (
-    "In merry England in the time of old ruled the land; there lived in Sherwood a famous outlaw, Robin Hood. "
-)
+TEXT = "In merry England in the time of old ruled the land; there lived in Sherwood a famous outlaw, Robin Hood. "
 
 
 class Words(Tokenizer):
