@@ -9,7 +9,7 @@ It trains tiny models on one thread, a few seconds a component, and names no com
 
 from lmkit.testing.check import Check, Failed
 from lmkit.testing.conformance import checks, conformance, run_checks
-from lmkit.testing.reference import ByteTokenizer, Continuing, Denoising, Prefixed, ReferenceEncoder
+from lmkit.testing.reference import ByteTokenizer, Continuing, Denoising, NextToken, Prefixed, ReferenceEncoder
 from lmkit.testing.results import Report, Result
 from lmkit.testing.samples import NAUGHTY_TEXTS, TEXTS, blocks
 
@@ -21,6 +21,7 @@ __all__ = [
     "Continuing",
     "Denoising",
     "Failed",
+    "NextToken",
     "Prefixed",
     "ReferenceEncoder",
     "Report",

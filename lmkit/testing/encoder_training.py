@@ -57,7 +57,7 @@ def gradient_does_not_depend_on_the_split(subject: EncoderSubject) -> None:
 
 @CHECKS.add
 def four_examples_are_learned(subject: EncoderSubject) -> None:
-    """Four examples are learned by heart under each attention: the loss falls to a fifth, accuracy reaches 0.9."""
+    """Four examples are learned by heart under each attention: the loss falls to a fifth, accuracy reaches 0.85."""
     for attention in subject.attentions:
         model, four = subject.model(attention), subject.blocks[:4]
         before = measured(model, four)
@@ -67,7 +67,7 @@ def four_examples_are_learned(subject: EncoderSubject) -> None:
         fell = after[""] <= 0.2 * before[""]
         expect(fell, f"a loss of at most a fifth of {before['']:.3f} ({attention})", f"{after['']:.3f}", likely)
         share = after["loss.accuracy"]
-        expect(share >= 0.9, f"an accuracy of at least 0.9 on what was learned ({attention})", f"{share:.3f}", likely)
+        expect(share >= 0.85, f"an accuracy of at least 0.85 on what was learned ({attention})", f"{share:.3f}", likely)
 
 
 @CHECKS.add
@@ -88,7 +88,7 @@ def weights_survive_saving(subject: EncoderSubject) -> None:
 @CHECKS.add
 def training_draws_from_torch_only(subject: EncoderSubject) -> None:
     """In training mode the same torch seed gives the same states, and no other global generator is used."""
-    for config in _configs(subject):
+    for config in subject.configs:
         encoder = subject.build(config=config).train()
         inputs = subject.inputs(subject.attentions[0], subject.blocks)
         found = []
@@ -104,7 +104,7 @@ def training_draws_from_torch_only(subject: EncoderSubject) -> None:
 @CHECKS.add
 def resume_is_exact(subject: EncoderSubject) -> None:
     """Three steps, a checkpoint and three more give the parameters of six steps to the bit, with dropout too."""
-    for config in _configs(subject):
+    for config in subject.configs:
         whole, resumed = run_and_resume(lambda c=config: subject.model(subject.attentions[0], config=c), subject.blocks)  # type: ignore[misc]
         changed = [name for name, tensor in whole.items() if not torch.equal(tensor, resumed[name])]
         expect(not changed, "the same parameters after a resume", f"other {changed[:3]}", "state that is no buffer")
@@ -113,24 +113,18 @@ def resume_is_exact(subject: EncoderSubject) -> None:
 @CHECKS.add
 def dropout_drops(subject: EncoderSubject) -> None:
     """Where Config has `dropout`, it changes states in training, and none in evaluation."""
-    config = _configs(subject)[-1]
-    if config is subject.config:
+    config = subject.configs[-1]
+    if len(subject.configs) == 1:
         raise DoesNotApply("its Config has no dropout")
     encoder = subject.build(config=config)
     inputs = subject.inputs(subject.attentions[0], subject.blocks)
     with torch.no_grad():
         plain, dropped = encoder(inputs), encoder.train()(inputs)
-        off = distance(plain, subject.build(config=attrs.evolve(config, dropout=0.0))(inputs))
+        without = subject.build(config=attrs.evolve(config, dropout=0.0))
+        without.load_state_dict(encoder.state_dict())
+        off = distance(plain, without(inputs))
     expect(distance(plain, dropped) > 0, "other states in training", "the same", "dropout is not wired up")
     expect(off == 0, "dropout to change nothing in evaluation", f"{off:.1e} off", "a scale that .eval() leaves on")
-
-
-def _configs(subject: EncoderSubject) -> list[Any]:
-    """The config, and where it has dropout the same with a tenth dropped."""
-    fields = {field.name for field in attrs.fields(type(subject.config))}
-    if "dropout" not in fields:
-        return [subject.config]
-    return [attrs.evolve(subject.config, dropout=0.0), attrs.evolve(subject.config, dropout=0.1)]
 
 
 def _pools(encoder: Any, parameter: torch.nn.Parameter) -> bool:

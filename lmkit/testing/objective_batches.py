@@ -131,9 +131,9 @@ def counts_are_predictions(subject: ObjectiveSubject) -> None:
         for examples in subject.kinds:
             for at in range(0, len(examples), 2):
                 batch = model.objective.collate(examples[at : at + 2], progress=0.5)
-                for term, loss in model(batch).items():
-                    if batch.counts[term]:
-                        costs.setdefault(term, set()).add(round(float(loss) / batch.counts[term], 3))
+                losses = model(batch)
+                for term in filter(batch.counts.__getitem__, model.objective.weights):
+                    costs.setdefault(term, set()).add(round(float(losses[term]) / batch.counts[term], 3))
     for term, found in costs.items():
         one = max(found) - min(found) <= 0.002
         came = f"{min(found)} to {max(found)}"
@@ -169,8 +169,10 @@ def _survives(model: Model, example: Example, name: str) -> None:
     for progress in (0.0, None):
         batch = model.objective.collate([example], progress=progress)
         losses = model(batch)
-        for term, loss in losses.items():
-            value = float(loss.detach())
+        missing = sorted(model.objective.weights.keys() - losses.keys())
+        expect(not missing, f"every term for {name}", f"none for {missing}", "it is left out where nothing is counted")
+        for term in model.objective.weights:
+            value = float(losses[term].detach())
             finite = math.isfinite(value)
             expect(finite, f'a finite "{term}" for {name}', value, "a mean or a log over nothing")
             if not batch.counts[term]:

@@ -43,12 +43,12 @@ def every_head_parameter_learns(subject: ObjectiveSubject) -> None:
     idle = set(parameters(model.head))
     for step in range(3):
         batch = model.objective.collate(subject.examples, progress=step / 3)
-        found, _ = gradients(model, [batch])
-        idle &= set(silent({name: found.get(f"head.{name}") for name in idle}))
+        gradients(model, [batch])
+        idle &= set(silent({name: p.grad for name, p in parameters(model.head).items()}))
         with torch.no_grad():
-            for name, parameter in parameters(model).items():
-                if name in found:
-                    parameter.sub_(0.01 * found[name])
+            for parameter in model.parameters():
+                if parameter.grad is not None:
+                    parameter.sub_(0.01 * parameter.grad)
     expect(
         not idle, "a gradient for each parameter of the head", f"none for {sorted(idle)}", "a layer that is not used"
     )
@@ -96,11 +96,12 @@ def measure_agrees_with_loss(subject: ObjectiveSubject) -> None:
     batch = model.objective.collate(subject.examples, progress=None)
     with torch.no_grad():
         losses, found = model(batch), model.measure(batch)
-    missing = sorted(losses.keys() - found.keys())
+    missing = sorted(model.objective.weights.keys() - found.keys())
     expect(not missing, "each term in measure", f"none for {missing}", "measure leaves out the losses")
-    strange = [name for name in found if name.partition(".")[0] not in losses]
+    strange = [name for name in found if name.partition(".")[0] not in batch.counts]
     expect(not strange, 'measures named "term.what"', strange, "the prefix is no term, so nothing divides them")
-    for term, loss in losses.items():
+    for term in model.objective.weights:
+        loss = losses[term]
         near = math.isclose(float(loss), float(found[term]), rel_tol=1e-4, abs_tol=1e-5)
         expect(
             near,
@@ -123,33 +124,26 @@ def random_tokens_cannot_be_predicted(subject: ObjectiveSubject) -> None:
     if subject.given is not None or subject.component.head_kind not in ("token", "next-token"):
         raise DoesNotApply("it does not predict tokens of plain blocks")
     model = subject.model()
-    known = _from_nothing(subject)
     alphabet = range(subject.vocabulary.size - ALPHABET, subject.vocabulary.size)
     fit(model, [noise(alphabet, 16, seed=step) for step in range(NOISE_STEPS)], progress=0.5)
     batch = model.objective.collate(noise(alphabet, 64, seed=NOISE_STEPS), progress=0.5)
     with torch.no_grad():
-        found = {term: float(loss) / max(1, batch.counts[term]) for term, loss in model(batch).items()}
-    least = math.log(ALPHABET) / 4
-    for term, loss in found.items():
-        if known[term] < math.log(subject.vocabulary.size) - 0.1:
-            continue  # it chooses among fewer than the vocabulary, such as replaced or not
-        likely = "the encoder sees what it is to predict: targets not shifted, or not masked"
-        expect(loss > least, f'"{term}" above {least:.2f} nats on random tokens', f"{loss:.2f}", likely)
-
-
-def _from_nothing(subject: ObjectiveSubject) -> dict[str, float]:
-    """What a prediction of each term costs where all weights are zero: the logarithm of the number of choices."""
-    model = subject.model()
-    batch = model.objective.collate(subject.examples, progress=0.5)
-    with torch.no_grad():
+        found = {term: float(loss) for term, loss in model(batch).items()}
         for parameter in model.parameters():
             parameter.zero_()
-        return {term: float(loss) / max(1, batch.counts[term]) for term, loss in model(batch).items()}
+        ignorant = {term: float(loss) for term, loss in model(batch).items()}
+    for term in model.objective.weights:
+        choices = ignorant[term] / max(1, batch.counts[term])
+        if choices < math.log(subject.vocabulary.size) - 0.1:
+            continue  # it chooses among fewer than the vocabulary, such as replaced or not
+        nats, least = choices * found[term] / ignorant[term], math.log(ALPHABET) / 4
+        likely = "the encoder sees what it is to predict: targets not shifted, or not masked"
+        expect(nats > least, f'"{term}" above {least:.2f} nats on random tokens', f"{nats:.2f}", likely)
 
 
 @CHECKS.add
 def four_examples_are_learned(subject: ObjectiveSubject) -> None:
-    """Four examples are learned by heart: the loss falls to a fifth, and where accuracy is measured it reaches 0.9."""
+    """Four examples are learned by heart: the loss falls to a fifth, and where accuracy is measured it reaches 0.85."""
     model, four = subject.model(), subject.examples[:4]
     before = measured(model, four)
     fit(model, [four] * FIT_STEPS)
@@ -159,7 +153,7 @@ def four_examples_are_learned(subject: ObjectiveSubject) -> None:
     expect(fell, f"a loss of at most a fifth of {before['']:.3f}", f"{after['']:.3f}", likely)
     for name, share in after.items():
         if name.endswith(".accuracy"):
-            expect(0.9 <= share <= 1, f"{name} from 0.9 to 1 on what was learned", f"{share:.3f}", likely)
+            expect(0.85 <= share <= 1, f"{name} from 0.85 to 1 on what was learned", f"{share:.3f}", likely)
 
 
 @CHECKS.add

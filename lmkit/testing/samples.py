@@ -48,10 +48,10 @@ HALF_A_SURROGATE = "half a \ud83d character"
 """No valid Unicode: to be refused by name, if it is refused."""
 
 
-def blocks(tokenizer: Tokenizer, count: int = 8, *, longest: int = 30) -> list[Example]:
+def blocks(tokenizer: Tokenizer, count: int = 8, *, capacity: int = 96) -> list[Example]:
     """Blocks as pre-training cuts them: one to three pieces of sentences each, packed, with room left over."""
     texts = [tokenizer.wrap(ids).ids for ids in tokenizer.encode_batch(TEXTS)]
-    capacity = 3 * longest + 6
+    longest = (capacity - 6) // 3
     made = []
     for number in range(count):
         parts = [texts[(number + 3 * step) % len(texts)] for step in range(1 + number % 3)]

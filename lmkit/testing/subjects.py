@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -72,9 +73,16 @@ class EncoderSubject:
         """A new one, in evaluation mode."""
         return self.model(self.attentions[0], config=config, seed=seed).encoder.eval()
 
+    @property
+    def configs(self) -> list[Any]:
+        """The config, and where it has dropout once without and once with a tenth dropped."""
+        if "dropout" not in {field.name for field in attrs.fields(type(self.config))}:
+            return [self.config]
+        return [attrs.evolve(self.config, dropout=share) for share in (0.0, 0.1)]
+
     @cached_property
     def blocks(self) -> list[Example]:
-        return blocks(self.tokenizer, longest=min(self.build().longest or 30, 30))
+        return blocks(self.tokenizer, capacity=min(self.build().longest or 96, 96))
 
     def inputs(
         self,
@@ -118,10 +126,10 @@ class ObjectiveSubject:
         model = build_model(encoder, encoder.Config(), self.objective(), self.vocabulary, seed=seed, longest=1)
         return model.eval()
 
-    @cached_property
+    @property
     def examples(self) -> Sequence[Example]:
-        """Eight fitting examples or more: the caller's, or blocks of sentences."""
-        return blocks(self.tokenizer) if self.given is None else self.given
+        """Eight fitting examples or more, fresh ones each time: the caller's, or blocks of sentences."""
+        return blocks(self.tokenizer) if self.given is None else copy.deepcopy(self.given)
 
     @property
     def kinds(self) -> list[Sequence[Example]]:

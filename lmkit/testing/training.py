@@ -22,7 +22,7 @@ from lmkit.engine.validation import measure_all
 from lmkit.interfaces import Objective
 from lmkit.model import Model
 
-FIT_STEPS = 100
+FIT_STEPS = 120
 """Steps in which four examples are to be learned by heart."""
 ALL_STEPS, SAVED_STEPS = 6, 3
 """Of a run, and after how many of them it is resumed."""

@@ -1,10 +1,11 @@
-"""One tiny component of each kind, of the kit's own: partners for what is tested, and shortest examples of a whole one.
+"""One tiny component of each kind, of the kit's own: partners for what is tested, and the shortest whole examples.
 
 They are made to be right and quick at 64 dimensions, not to be good at language.
 """
 
 from lmkit.testing.reference.encoder import ReferenceEncoder
 from lmkit.testing.reference.objectives import Continuing, Denoising, Prefixed
+from lmkit.testing.reference.task import NextToken
 from lmkit.testing.reference.tokenizer import ByteTokenizer
 
-__all__ = ["ByteTokenizer", "Continuing", "Denoising", "Prefixed", "ReferenceEncoder"]
+__all__ = ["ByteTokenizer", "Continuing", "Denoising", "NextToken", "Prefixed", "ReferenceEncoder"]

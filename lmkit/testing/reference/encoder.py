@@ -51,15 +51,26 @@ class ReferenceEncoder(Encoder):
         return HeadStyle(transform=True, bias=True)
 
     def forward(self, inputs: Packed) -> Tensor:
-        states = self._embed(inputs)
+        states = self.embed(inputs)
         shown = torch.relu(self.show(states)).view(inputs.rows, inputs.row_tokens, -1)
-        sees = _who_sees_whom(inputs).to(shown.dtype)
+        sees = self.sees(inputs).to(shown.dtype)
         mean = (sees @ shown / sees.sum(-1, keepdim=True)).flatten(0, 1)
         mixed = torch.relu(self.mix(torch.cat([states, mean, self._across(inputs, mean)], dim=-1)))
         result: Tensor = self.norm(states + self.out(self.dropout(mixed)))
         return result
 
-    def _embed(self, inputs: Packed) -> Tensor:
+    def sees(self, inputs: Packed) -> Tensor:
+        """[R, L, L] bool: who sees whom."""
+        rows = (inputs.rows, inputs.row_tokens)
+        documents, positions = inputs.documents.view(rows), inputs.positions.view(rows)
+        same = documents[:, :, None] == documents[:, None, :]
+        if inputs.attention == "bidirectional":
+            return same
+        reach = positions if inputs.attention == "causal" or inputs.reach is None else inputs.reach.view(rows)
+        return same & (positions[:, None, :] <= reach[:, :, None])
+
+    def embed(self, inputs: Packed) -> Tensor:
+        """[T, width]: token, segment and position."""
         segments = torch.zeros_like(inputs.tokens) if inputs.segments is None else inputs.segments
         rates = torch.exp(-0.15 * torch.arange(self.width, device=inputs.tokens.device))
         waves = torch.cos(inputs.positions[:, None] * rates + torch.arange(self.width, device=rates.device))
@@ -70,20 +81,9 @@ class ReferenceEncoder(Encoder):
         """[T, 2 * width]: what each sequence reads of the context's; zero without one."""
         read = torch.zeros_like(like)
         if inputs.context is not None:
-            context = torch.relu(self.show(self._embed(inputs.context)))
+            context = torch.relu(self.show(self.embed(inputs.context)))
             theirs = zip(inputs.context.first.tolist(), inputs.context.last.tolist(), strict=True)
             ours = zip(inputs.first.tolist(), inputs.last.tolist(), strict=True)
             for (start, stop), (first, last) in zip(theirs, ours, strict=True):
                 read[first : last + 1] = context[start : stop + 1].mean(0)
         return read
-
-
-def _who_sees_whom(inputs: Packed) -> Tensor:
-    """[R, L, L] bool."""
-    rows = (inputs.rows, inputs.row_tokens)
-    documents, positions = inputs.documents.view(rows), inputs.positions.view(rows)
-    sees = documents[:, :, None] == documents[:, None, :]
-    if inputs.attention == "bidirectional":
-        return sees
-    reach = positions if inputs.attention == "causal" or inputs.reach is None else inputs.reach.view(rows)
-    return sees & (positions[:, None, :] <= reach[:, :, None])
