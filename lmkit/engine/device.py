@@ -6,7 +6,8 @@ import os
 import shutil
 import sysconfig
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import attrs
@@ -50,6 +51,17 @@ def choose(settings: Training, *, long_run: bool) -> Choices:
     compiled = settings.compile == "on" or (settings.compile == "auto" and long_run and can_compile(device) is None)
     micro = settings.batch_tokens if settings.micro_batch_tokens == "auto" else settings.micro_batch_tokens
     return Choices(device=device, precision=precision, compile=compiled, threads=threads, micro_batch_tokens=micro)
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """While entered, torch takes deterministic kernels only, where that is wanted; it raises where it has none."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(wanted or before)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def physical_cores() -> int:

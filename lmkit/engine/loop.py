@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lmkit.batch import Batch, Example
 from lmkit.engine.alarms import SPIKE_WINDOW, what_is_wrong
-from lmkit.engine.device import Choices, peak_flops
+from lmkit.engine.device import Choices, deterministic, peak_flops
 from lmkit.engine.distributed import Processes
 from lmkit.engine.ema import WeightAverage
 from lmkit.engine.events import Alarm, Evaluated, Event, Finished, Observer, Saved, Started, Stepped
@@ -100,7 +100,7 @@ class Engine:
         Whatever ends it, what was done until then is saved first, except a step that raised the alarm.
         """
         torch.set_num_threads(self.choices.threads)
-        with self._stop, torch.random.fork_rng():
+        with self._stop, torch.random.fork_rng(), deterministic(self.settings.deterministic):
             self.model.train()
             reason = "alarm"
             try:

@@ -70,8 +70,8 @@ class Training:
     """Processes that prepare batches; 0: the training process does. Changes speed, never the result."""
     threads: int | Literal["auto"] = "auto"
     """Threads of one process; auto takes the physical cores."""
-    parallel: Literal["none", "ddp", "fsdp"] = "none"
-    """How several processes share the work."""
+    parallel: Literal["none"] = "none"
+    """How several processes share the work; this version trains in one."""
 
     def __attrs_post_init__(self) -> None:
         budgets = [name for name in ("steps", "tokens", "epochs", "minutes") if getattr(self, name) is not None]

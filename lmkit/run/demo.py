@@ -23,7 +23,9 @@ from lmkit.run.run import Run
 _FOLDER = Path(__file__).parent.parent / "demo"
 _LEAST_SECONDS = 2.0
 _OVERHEAD = 0.25
-"""Of all that is left: reading, saving, loading and asking, beside the shares of training."""
+"""Reading, saving, loading and asking, beside the shares of training."""
+_START_SECONDS = 5.0
+"""What Python took until the story begins."""
 
 
 @attrs.frozen(kw_only=True)
@@ -48,8 +50,8 @@ class Chapter:
     recipe: str
     """A file beside the story: a task's, where `start` names the run that it begins with."""
     start: str | None = None
-    share: float
-    """Of the time for training."""
+    share: float = 0.0
+    """Of the time for training; 0: as long as the recipe says, which is to be seconds."""
     questions: tuple[Question, ...]
 
 
@@ -73,7 +75,7 @@ class Demo:
         self.folder = _free_folder() if folder is None else folder
         if self.folder.exists():
             raise RunError(f"{self.folder}: already there; give the demo another --run")
-        self._seconds = 60 * minutes
+        self._seconds = 60 * minutes - _START_SECONDS
         self._quiet = quiet
         self._story = structure(Story, read(_FOLDER / "story.toml"), source="story.toml")
         self._answers: dict[str, dict[str, Any]] = {}
@@ -104,7 +106,7 @@ class Demo:
 
     def _train(self, chapter: Chapter, *, seconds: float) -> Run:
         recipe, run = _FOLDER / chapter.recipe, self.folder / chapter.run
-        changes = [f"train.minutes={max(seconds, _LEAST_SECONDS) / 60}"]
+        changes = [f"train.minutes={max(seconds, _LEAST_SECONDS) / 60}"] if chapter.share else []
         if chapter.start is None:
             return pretrain(recipe, run=run, overrides=changes, quiet=self._quiet)
         return finetune(self.folder / chapter.start, recipe, run=run, overrides=changes, quiet=self._quiet)
@@ -113,7 +115,7 @@ class Demo:
         answers = predict(run, texts=question.texts, **question.options)
         for text, answer in zip(question.texts, answers, strict=True):
             self._answers.setdefault(run.folder.name, {})[text] = answer
-            yield f"     {text} {question.show.format(**answer)}".rstrip().replace("\n", " ")
+            yield f"     {question.show.format(**answer)}".replace("\n", " / ")
 
 
 def _free_folder() -> Path:

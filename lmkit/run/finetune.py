@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,13 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
         validation=held,
         example_tokens=rows.mean_tokens,
         fingerprints={"tokenizer": fingerprint_of(start.tokenizer), "examples": len(rows)},
+        static_shapes=False,
     )
 
 
 def _model(parts: Parts, start: Run, seed: int) -> Model:
     objective = parts.build_objective()
-    encoder: Encoder = start.module.encoder
+    encoder: Encoder = copy.deepcopy(start.module.encoder)  # the run that was given stays as it is
     reason = why_not(type(encoder), objective)
     if reason:
         raise FitError(reason)

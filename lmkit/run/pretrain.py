@@ -58,9 +58,16 @@ def check_fit(recipe: Pretraining) -> None:
 
 
 def trainee_of(
-    recipe: Pretraining, start: Run | None = None, known: tuple[Tokenizer, Mapping[str, Any]] | None = None
+    recipe: Pretraining,
+    start: Run | None = None,
+    *,
+    known: tuple[Tokenizer, Mapping[str, Any]] | None = None,
+    fingerprints: Mapping[str, Any] | None = None,
 ) -> Trainee:
-    """The model of a recipe and its text; `known` is the tokenizer of a checkpoint, with its record."""
+    """The model of a recipe and its text; of a checkpoint, `known` is its tokenizer with the record.
+
+    Stores that `fingerprints` names are opened as they are, without a look at the text.
+    """
     if start is not None:
         known = start.tokenizer, start.parts.tokenizer_record
     tokenizer, record = known or tokenizer_of(recipe.tokenizer, recipe.data)
@@ -75,12 +82,19 @@ def trainee_of(
     )
     if start is not None:
         starting_weights(model, start)
-    texts = texts_of(recipe.data, tokenizer, block_tokens=recipe.train.block_tokens, seed=recipe.seed)
+    texts = texts_of(
+        recipe.data,
+        tokenizer,
+        block_tokens=recipe.train.block_tokens,
+        seed=recipe.seed,
+        fingerprints=fingerprints,
+    )
     return Trainee(
         parts=parts,
         model=model,
         source=texts.stream,
         validation=texts.validation,
         example_tokens=recipe.train.block_tokens,
-        fingerprints=texts.fingerprints() | {"tokenizer": fingerprint_of(tokenizer)},
+        fingerprints={**texts.fingerprints(), "tokenizer": fingerprint_of(tokenizer)},
+        static_shapes=True,
     )

@@ -43,7 +43,8 @@ def resume(
         if found is not None:
             differences += check_components(found.components, registry.find, source=str(found.path))
             differences += differences_of(found)
-        trainee = _trainee(folder, recipe, found, registry)
+        changes_data = any(override.startswith("data") for override in overrides)
+        trainee = _trainee(folder, recipe, found, registry, changes_data=changes_data)
         if overrides:
             _rewrite(folder / CONFIG, recipe, found)
         train(
@@ -58,7 +59,14 @@ def resume(
     return load(folder, local_files=local_files)
 
 
-def _trainee(folder: Path, recipe: Pretraining | Finetuning, found: Checkpoint | None, registry: Registry) -> Trainee:
+def _trainee(
+    folder: Path,
+    recipe: Pretraining | Finetuning,
+    found: Checkpoint | None,
+    registry: Registry,
+    *,
+    changes_data: bool,
+) -> Trainee:
     if isinstance(recipe, Finetuning):
         if found is None:
             raise RunError(f"{folder}: fine-tuning that never began; delete the folder and run lmkit finetune again")
@@ -66,7 +74,8 @@ def _trainee(folder: Path, recipe: Pretraining | Finetuning, found: Checkpoint |
     elif found is None:
         return pretraining_trainee(recipe)
     else:
-        trainee = pretraining_trainee(recipe, known=tokenizer_of(found, registry))
+        fingerprints = None if changes_data else found.state["data"]
+        trainee = pretraining_trainee(recipe, known=tokenizer_of(found, registry), fingerprints=fingerprints)
     assert found is not None
     then, now = found.state["data"], dict(trainee.fingerprints)
     changed = sorted(name for name in now if then.get(name) != now[name])

@@ -17,7 +17,7 @@ from lmkit.data.files import find
 from lmkit.data.folder import cache_folder, make_once
 from lmkit.data.prepare import Stores, prepare, training_texts
 from lmkit.data.settings import Data
-from lmkit.data.store import Store
+from lmkit.data.store import Store, open_store, store_folder
 from lmkit.data.stream import Ordered, Stream
 from lmkit.interfaces import Tokenizer
 from lmkit.recipe import Chosen, Saved
@@ -38,11 +38,11 @@ class Texts:
     filler: float
     """Share of the training blocks that is left empty."""
 
-    def fingerprints(self) -> dict[str, list[str]]:
+    def fingerprints(self) -> dict[str, Any]:
         """By what a resume knows that it reads the same text."""
         return {
             "train": [store.fingerprint for store in self.stores.train],
-            "validation": [store.fingerprint for store in self.stores.validation.values()],
+            "validation": {name: store.fingerprint for name, store in self.stores.validation.items()},
         }
 
 
@@ -88,9 +88,19 @@ def fingerprint_of(tokenizer: Tokenizer) -> str:
     return digest.hexdigest()
 
 
-def texts_of(data: Data, tokenizer: Tokenizer, *, block_tokens: int, seed: int) -> Texts:
-    """The blocks of `data`; text that no earlier run has tokenized with this tokenizer is tokenized now."""
-    stores = prepare(data, tokenizer, fingerprint_of(tokenizer))
+def texts_of(
+    data: Data,
+    tokenizer: Tokenizer,
+    *,
+    block_tokens: int,
+    seed: int,
+    fingerprints: Mapping[str, Any] | None = None,
+) -> Texts:
+    """The blocks of `data`; text that no earlier run has tokenized with this tokenizer is tokenized now.
+
+    Where the stores that `fingerprints` names are all there, they are taken, and the text is not read at all.
+    """
+    stores = _opened(data, fingerprints) or prepare(data, tokenizer, fingerprint_of(tokenizer))
     blocks = [blocks_of(store, tokenizer, block_tokens) for store in stores.train]
     room = sum(len(b) for b in blocks) * block_tokens
     return Texts(
@@ -100,6 +110,20 @@ def texts_of(data: Data, tokenizer: Tokenizer, *, block_tokens: int, seed: int) 
             name: Ordered(blocks_of(store, tokenizer, block_tokens)) for name, store in stores.validation.items()
         },
         filler=1 - sum(b.tokens for b in blocks) / room,
+    )
+
+
+def _opened(data: Data, fingerprints: Mapping[str, Any] | None) -> Stores | None:
+    """The stores of these fingerprints, or None where one is absent: the text may have been moved since."""
+    if fingerprints is None:
+        return None
+    names = [*fingerprints["train"], *fingerprints["validation"].values()]
+    if not all(store_folder(name).is_dir() for name in names):
+        return None
+    return Stores(
+        train=tuple(open_store(name) for name in fingerprints["train"]),
+        weights=tuple(source.weight for source in data.sources),
+        validation={name: open_store(known) for name, known in fingerprints["validation"].items()},
     )
 
 

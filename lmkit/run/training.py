@@ -43,6 +43,8 @@ class Trainee:
     """Tokens of an example on average, filler included."""
     fingerprints: Mapping[str, Any]
     """What the data is known by: a resume compares it."""
+    static_shapes: bool
+    """Whether all batches have one shape; compiled code is made anew for each."""
 
 
 def engine_of(
@@ -167,6 +169,8 @@ def _promise(engine: Engine, differences: Sequence[str]) -> str:
 
 def _is_long(trainee: Trainee, settings: Training) -> bool:
     """Whether the run is long enough for compiling to be repaid, judged by its work, not by a clock."""
+    if not trainee.static_shapes:
+        return False
     if settings.minutes is not None:
         return settings.minutes >= 10
     tokens = settings.budget_tokens()

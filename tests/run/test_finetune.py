@@ -60,8 +60,12 @@ def test_fine_tuning_resumes_to_the_same_bits(tmp_path, book, trained, kind, use
 
 def test_a_tuned_run_can_be_tuned_again(tmp_path, book, trained):
     once = lmkit.finetune(trained["mlm"].folder, _task("fill-mask", book, steps=2), run=tmp_path / "once", quiet=True)
+    before = {name: weight.clone() for name, weight in once.module.state_dict().items()}
     twice = lmkit.finetune(once, _task("fill-mask", book, steps=2), run=tmp_path / "twice", quiet=True)
     assert twice.fill("Robin [MASK].")["masks"]
+    assert all(torch.equal(before[name], weight) for name, weight in once.module.state_dict().items())
+    name = "encoder.token_embedding.weight"
+    assert not torch.equal(before[name], twice.module.state_dict()[name])
 
 
 def test_a_pretraining_table_in_a_tasks_file_is_explained(tmp_path, book, trained):

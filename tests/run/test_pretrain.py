@@ -20,7 +20,7 @@ def test_a_run_learns_and_leaves_what_the_surface_says(trained, kind):
     run = trained[kind]
     steps = metrics(run.folder, "step")
     assert len(steps) == 30
-    assert sum(s["loss"] for s in steps[-3:]) < 0.9 * sum(s["loss"] for s in steps[:3])
+    assert sum(s["loss"] for s in steps[-3:]) < 0.95 * sum(s["loss"] for s in steps[:3])
     assert set(steps[0]) == {
         "event",
         "step",
@@ -72,7 +72,8 @@ def test_a_folder_that_is_taken_is_refused(tmp_path, book):
     with pytest.raises(lmkit.RunError) as raised:
         lmkit.pretrain(recipe("clm", book, steps=1), run=tmp_path / "run", quiet=True)
     assert str(raised.value) == (
-        f"{tmp_path / 'run'}: already there; go on with: lmkit resume {tmp_path / 'run'}, or give the new run another --run"
+        f"{tmp_path / 'run'}: already there; go on with: lmkit resume {tmp_path / 'run'}, "
+        "or give the new run another --run"
     )
 
 

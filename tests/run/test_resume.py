@@ -77,12 +77,23 @@ def test_an_extended_run_says_that_exactness_ends(tmp_path, book, capsys):
     assert lmkit.resume(tmp_path / "run", quiet=True).step == 5
 
 
-def test_changed_text_is_refused(tmp_path, book):
+def test_a_resume_needs_its_token_stores_not_the_text(tmp_path, book):
+    mine = tmp_path / "book.md"
+    shutil.copy(book, mine)
+    whole = lmkit.pretrain(recipe("clm", mine, steps=6), run=tmp_path / "whole", quiet=True)
+    shutil.copytree(whole.folder, tmp_path / "cut")
+    _cut_after(tmp_path / "cut", 3)
+    mine.unlink()
+    _assert_same_weights(lmkit.resume(tmp_path / "cut", quiet=True), whole)
+
+
+def test_changed_text_is_refused(tmp_path, book, monkeypatch):
     mine = tmp_path / "book.md"
     shutil.copy(book, mine)
     lmkit.pretrain(recipe("clm", mine, steps=3), run=tmp_path / "run", quiet=True)
     with mine.open("a") as file:
         file.write("\n\nA paragraph that was not there.\n")
+    monkeypatch.setenv("LMKIT_CACHE", str(tmp_path / "another-cache"))  # as on another machine
     with pytest.raises(lmkit.RunError) as raised:
         lmkit.resume(tmp_path / "run", overrides=["train.steps=5"], quiet=True)
     assert str(raised.value) == (
@@ -158,7 +169,8 @@ def test_sigterm_saves_and_exits_with_3(tmp_path, book):
     table = recipe("clm", book, every_steps=1000, steps=100_000)
     path = tmp_path / "run.json"
     path.write_text(json.dumps(table))
-    code = "import sys, json, lmkit; from pathlib import Path\n" + (
+    code = (
+        "import sys, json, lmkit; from pathlib import Path\n"
         "try:\n lmkit.pretrain(json.loads(Path(sys.argv[1]).read_text()), run=sys.argv[2], quiet=True)\n"
         "except lmkit.Interrupted as error:\n print(error); sys.exit(error.exit_status)\n"
     )
