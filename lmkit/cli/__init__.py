@@ -13,5 +13,7 @@ import sys
 def main() -> None:
     """The entry point of `lmkit` and of `python -m lmkit`."""
     from lmkit.cli.app import run
+    from lmkit.cli.memory import keep_freed_memory
 
+    keep_freed_memory()
     sys.exit(run(sys.argv[1:]))
