@@ -50,8 +50,8 @@ class Chapter:
     recipe: str
     """A file beside the story: a task's, where `start` names the run that it begins with."""
     start: str | None = None
-    share: float = 0.0
-    """Of the time for training; 0: as long as the recipe says, which is to be seconds."""
+    share: float
+    """Of the time for training."""
     questions: tuple[Question, ...]
 
 
@@ -106,7 +106,7 @@ class Demo:
 
     def _train(self, chapter: Chapter, *, seconds: float) -> Run:
         recipe, run = _FOLDER / chapter.recipe, self.folder / chapter.run
-        changes = [f"train.minutes={max(seconds, _LEAST_SECONDS) / 60}"] if chapter.share else []
+        changes = [f"train.minutes={max(seconds, _LEAST_SECONDS) / 60}"]
         if chapter.start is None:
             return pretrain(recipe, run=run, overrides=changes, quiet=self._quiet)
         return finetune(self.folder / chapter.start, recipe, run=run, overrides=changes, quiet=self._quiet)

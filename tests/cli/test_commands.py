@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,8 +131,9 @@ def test_what_needs_no_torch_loads_none_and_is_quick(tmp_path: Path, command: st
     )
     times = []
     for _ in range(3):
-        begun = time.perf_counter()
+        before = os.times()
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-        times.append(time.perf_counter() - begun)
+        after = os.times()
+        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
         assert done.returncode == 0, done.stderr
-    assert min(times) < 0.35 * float(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)), times
+    assert min(times) < 0.35, times  # of the processor: whoever else is busy does not count

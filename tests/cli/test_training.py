@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -148,11 +149,9 @@ def test_on_a_terminal_a_line_moves(recipe: Path) -> None:
     with subprocess.Popen(command, cwd=recipe.parent, env=environment, stdout=subprocess.PIPE, stderr=writer) as run:
         os.close(writer)
         seen = b""
-        while True:
-            try:
-                seen += os.read(reader, 65536)
-            except OSError:  # Linux says so when the other end is closed
-                break
+        with suppress(OSError):  # so Linux says that the other end is closed
+            while piece := os.read(reader, 4096):
+                seen += piece
         assert run.stdout is not None
         assert run.stdout.read().startswith(b"runs/a: trained to step 4\n")
     os.close(reader)
