@@ -54,5 +54,8 @@ def lmkit_formats() -> Mapping[str, str]:
 
 @hookspec
 def lmkit_reporters() -> Mapping[str, str]:
-    """Observers of a run's events, which cannot change training: {name: "module:Class"}."""
+    """Observers of a run's events, which cannot change training: {name: "module:Class"}.
+
+    Each is made of the run's folder, `Class(folder)`, and called with every event of `lmkit.engine.events`.
+    """
     raise NotImplementedError

@@ -18,6 +18,9 @@ from lmkit.engine.settings import Training
 # Known peaks in bf16 FLOP/s without sparsity, from the makers' data sheets.
 _KNOWN_PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "RTX 4090": 165e12}
 
+# Tokens of a micro-batch beyond which nothing is gained but memory is spent.
+_MOST_TOKENS = {"cpu": 16384, "cuda": 65536}
+
 
 @attrs.frozen(kw_only=True)
 class Choices:
@@ -49,8 +52,18 @@ def choose(settings: Training, *, long_run: bool) -> Choices:
     if precision == "auto":
         precision = "bf16" if computes_in_bf16(device) else "fp32"
     compiled = settings.compile == "on" or (settings.compile == "auto" and long_run and can_compile(device) is None)
-    micro = settings.batch_tokens if settings.micro_batch_tokens == "auto" else settings.micro_batch_tokens
+    micro = settings.micro_batch_tokens
+    if micro == "auto":
+        micro = micro_batch_tokens(settings, _MOST_TOKENS[device])
     return Choices(device=device, precision=precision, compile=compiled, threads=threads, micro_batch_tokens=micro)
+
+
+def micro_batch_tokens(settings: Training, most: int) -> int:
+    """The largest whole share of the batch that has at most `most` tokens, or a block where that is larger."""
+    blocks = settings.batch_tokens // settings.block_tokens
+    shares = (n for n in range(1, blocks + 1) if blocks % n == 0)
+    fitting = [n for n in shares if n * settings.block_tokens <= most]
+    return max(fitting, default=1) * settings.block_tokens
 
 
 @contextmanager

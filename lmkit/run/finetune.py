@@ -15,6 +15,7 @@ from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, Task
 from lmkit.model import Model, check_length, join, why_not
 from lmkit.recipe import Finetuning, read_finetuning
+from lmkit.registry import Registry, default_registry
 from lmkit.run.examples import Rows, examples_of, places, split, training_rows, validation_rows
 from lmkit.run.folder import create, require_new
 from lmkit.run.load import load
@@ -45,9 +46,11 @@ def finetune(
     begun = start if isinstance(start, Run) else load(start, local_files=local_files)
     trainee = trainee_of(read, begun)
     create(folder, read, recipe)
+    files = [plugin.file for plugin in read.plugins]
+    registry = Registry(files) if files else default_registry()
     with RunLock(folder):
-        train(folder, trainee, read, quiet=quiet, observers=observers, save_first=True)
-    return load(folder, local_files=[plugin.file for plugin in read.plugins])
+        train(folder, trainee, read, registry=registry, quiet=quiet, observers=observers, save_first=True)
+    return load(folder, local_files=files)
 
 
 def trainee_of(recipe: Finetuning, start: Run) -> Trainee:

@@ -12,6 +12,7 @@ from lmkit.errors import FitError
 from lmkit.interfaces import Objective, Tokenizer
 from lmkit.model import build_model, why_not
 from lmkit.recipe import Pretraining, read_pretraining
+from lmkit.registry import Registry, default_registry
 from lmkit.run.folder import create, require_new
 from lmkit.run.load import load, starting_weights
 from lmkit.run.parts import Parts
@@ -44,9 +45,19 @@ def pretrain(
     start = None if start_from is None else start_from if isinstance(start_from, Run) else load(start_from)
     trainee = trainee_of(read, start)
     create(folder, read, recipe)
+    files = [plugin.file for plugin in read.plugins]
+    registry = Registry(files) if files else default_registry()
     with RunLock(folder):
-        train(folder, trainee, read, quiet=quiet, observers=observers, save_first=start is not None)
-    return load(folder, local_files=[plugin.file for plugin in read.plugins])
+        train(
+            folder,
+            trainee,
+            read,
+            registry=registry,
+            quiet=quiet,
+            observers=observers,
+            save_first=start is not None,
+        )
+    return load(folder, local_files=files)
 
 
 def check_fit(recipe: Pretraining) -> None:

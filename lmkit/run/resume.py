@@ -51,6 +51,7 @@ def resume(
             folder,
             trainee,
             recipe,
+            registry=registry,
             quiet=quiet,
             observers=observers,
             resumed=found,

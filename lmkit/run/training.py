@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from lmkit.engine.state import Snapshot, State
 from lmkit.errors import CheckpointError
 from lmkit.model import Model
 from lmkit.recipe import Finetuning, Pretraining
+from lmkit.registry import Registry
+from lmkit.registry.component import told
 from lmkit.report.console import Console, guarded
 from lmkit.report.metrics import MetricsFile
 from lmkit.run.parts import Parts
@@ -81,6 +84,7 @@ def train(
     trainee: Trainee,
     recipe: Pretraining | Finetuning,
     *,
+    registry: Registry,
     quiet: bool,
     observers: Sequence[Observer] = (),
     resumed: Checkpoint | None = None,
@@ -92,13 +96,13 @@ def train(
     `save_first`: write a checkpoint of step 0, for a run whose first weights are not made from its config alone.
     """
     watching: list[Observer] = [MetricsFile(folder / "metrics.jsonl"), Console(quiet=quiet), *observers]
-    told = [guarded(observer) for observer in watching]
+    watchers = [guarded(observer) for observer in (*watching, *reporters(registry, folder))]
     write = _writer(folder, trainee, recipe)
     saving = Saving(
         save=write, every_steps=recipe.checkpoint.every_steps, every_minutes=recipe.checkpoint.every_minutes or None
     )
     state = State.from_json(resumed.state["engine"]) if resumed is not None else None
-    engine = engine_of(trainee, recipe, observers=told, saving=saving, state=state)
+    engine = engine_of(trainee, recipe, observers=watchers, saving=saving, state=state)
     if resumed is not None and state is not None:
         try:
             engine.restore(state, {stem: resumed.tensors(stem) for stem in resumed.stems})
@@ -109,11 +113,21 @@ def train(
         event = Resumed(
             step=state.step, path=str(resumed.path), promise=_promise(engine, differences), differences=differences
         )
-        for observer in told:
+        for observer in watchers:
             observer(event)
     elif save_first:
         write(engine.snapshot())
     engine.train()
+
+
+def reporters(registry: Registry, folder: Path) -> Iterator[Observer]:
+    """What plugins offer to watch a run in `folder`, each made of its path; one that cannot be made is warned about."""
+    for component in registry.components():
+        if component.kind == "reporter":
+            try:
+                yield component.load()(folder)
+            except Exception as error:
+                warnings.warn(f"{component} does not watch this run: {told(error)}", stacklevel=2)
 
 
 def environment(threads: int, world: int) -> dict[str, Any]:

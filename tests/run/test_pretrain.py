@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import lmkit
+from lmkit.engine.device import can_compile
 from lmkit.engine.events import Stepped
 from lmkit.recipe import read_pretraining
 from tests.run.recipes import metrics, recipe
@@ -155,3 +156,50 @@ batch_tokens = 256
     written = tomllib.loads((run.folder / "config.toml").read_text())
     assert written["encoder"]["layers"] == 2
     assert written["data"]["train"] == [str(book)]
+
+
+def test_activation_checkpointing_changes_no_number(tmp_path, book):
+    plain = lmkit.pretrain(recipe("clm", book, steps=3), run=tmp_path / "plain", quiet=True)
+    saving = lmkit.pretrain(
+        recipe("clm", book, steps=3, activation_checkpointing=True), run=tmp_path / "saving", quiet=True
+    )
+    for name, weight in plain.module.state_dict().items():
+        assert torch.equal(weight, saving.module.state_dict()[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(can_compile("cpu") is not None, reason=f"torch.compile cannot work here: {can_compile('cpu')}")
+@pytest.mark.parametrize("kind", ["mlm", "clm"])
+def test_compiled_losses_are_those_of_eager_to_rounding(tmp_path, book, kind):
+    eager = lmkit.pretrain(recipe(kind, book, steps=4), run=tmp_path / "eager", quiet=True)
+    compiled = lmkit.pretrain(recipe(kind, book, steps=4, compile="on"), run=tmp_path / "compiled", quiet=True)
+    losses = [[s["loss"] for s in metrics(run.folder, "step")] for run in (eager, compiled)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
+def test_a_reporter_of_a_plugin_watches_the_run_and_a_broken_one_is_warned_about(tmp_path, book):
+    plugin = tmp_path / "watching.py"
+    plugin.write_text("""
+from lmkit import hookimpl
+
+class Lines:
+    def __init__(self, folder):
+        self.path = folder / "lines.txt"
+    def __call__(self, event):
+        with self.path.open("a") as file:
+            file.write(type(event).__name__ + "\\n")
+
+class Broken:
+    def __init__(self, folder):
+        raise OSError("no such service")
+
+@hookimpl
+def lmkit_reporters():
+    return {"lines": f"{__name__}:Lines", "broken": f"{__name__}:Broken"}
+""")
+    table = recipe("clm", book, steps=2) | {"plugins": [str(plugin)]}
+    with pytest.warns(UserWarning, match=r'reporter "broken".*does not watch this run: OSError: no such service'):
+        run = lmkit.pretrain(table, run=tmp_path / "run", quiet=True)
+    lines = (run.folder / "lines.txt").read_text().split()
+    assert lines.count("Stepped") == 2
+    assert lines[-1] == "Finished"
