@@ -22,7 +22,7 @@ from lmkit.run.run import Run
 
 _FOLDER = Path(__file__).parent.parent / "demo"
 _LEAST_SECONDS = 2.0
-_OVERHEAD = 0.25
+_OVERHEAD = 0.12
 """Reading, saving, loading and asking, beside the shares of training."""
 _START_SECONDS = 5.0
 """What Python took until the story begins."""
