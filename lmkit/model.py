@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lmkit.batch import Batch
-from lmkit.errors import FitError
+from lmkit.errors import FitError, LmkitError
 from lmkit.interfaces import Encoder, Objective, Task, Vocabulary
 
 
@@ -69,9 +69,17 @@ def build_model(
         raise FitError(reason)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        built = encoder(config, vocabulary)
-        check_length(built, longest)
-        head = objective.build_head(built)
+        try:
+            built = encoder(config, vocabulary)
+            head = objective.build_head(built)
+        except LmkitError:
+            raise
+        except (Exception, SystemExit) as error:  # no memory for it, or a plugin's own failure
+            raise FitError(
+                f'encoder "{encoder.name}" with the head of objective "{objective.name}" cannot be built: '
+                f"{type(error).__name__}: {str(error).partition(chr(10))[0]:.200}. Make it smaller, or ask its author"
+            ) from error
+        check_length(built, longest, "train.block_tokens is")
     return join(built, objective, head)
 
 
@@ -82,10 +90,10 @@ def join(encoder: Encoder, objective: Objective[Any], head: nn.Module) -> Model:
     return Model(encoder, objective, head)
 
 
-def check_length(encoder: Encoder, longest: int) -> None:
-    """Raise FitError where `encoder` cannot read sequences of `longest` tokens."""
+def check_length(encoder: Encoder, longest: int, what: str) -> None:
+    """Raise FitError where `encoder` cannot read sequences of `longest` tokens; `what` says where they come from."""
     if encoder.longest is not None and longest > encoder.longest:
         raise FitError(
-            f'encoder "{encoder.name}" reads at most {encoder.longest} tokens, but train.block_tokens is {longest}: '
+            f'encoder "{encoder.name}" reads at most {encoder.longest} tokens, but {what} {longest}: '
             f"lower it, or build the encoder with more positions"
         )

@@ -31,6 +31,7 @@ def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ma
         name: str, version: str = "1.0", source: str = "", *, requires: Sequence[str] = (), module: str = ""
     ) -> Path:
         package = name.replace("-", "_")
+        monkeypatch.delitem(sys.modules, package, raising=False)  # a real plugin of that name may be imported
         info = site / f"{package}-{version}.dist-info"
         info.mkdir()
         lines = [f"Requires-Dist: {requirement}\n" for requirement in requires]

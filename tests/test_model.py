@@ -120,7 +120,7 @@ def test_sequences_longer_than_the_encoder_reads_are_refused() -> None:
         'encoder "blind" reads at most 16 tokens, but train.block_tokens is 17: '
         "lower it, or build the encoder with more positions"
     )
-    check_length(Blind(None, VOCABULARY), 16)
+    check_length(Blind(None, VOCABULARY), 16, "a text has")
 
 
 def test_a_head_that_a_task_does_not_read_is_refused() -> None:

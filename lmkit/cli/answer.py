@@ -29,7 +29,13 @@ class Answer:
 
 def as_json(data: Any) -> str:
     """JSON text in one line; numbers that are not finite become the strings "nan", "inf" and "-inf"."""
-    return json.dumps(_plain(data), ensure_ascii=False, allow_nan=False)
+    plain = _plain(data)
+    text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which only JSON's escapes can write
+        return json.dumps(plain, allow_nan=False)
+    return text
 
 
 def _plain(value: Any) -> Any:

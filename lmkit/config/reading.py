@@ -123,7 +123,7 @@ def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
 def _value(text: str) -> Any:
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     plain = parsed.keys() == {"value"} and isinstance(parsed["value"], (bool, int, float, str, list, dict))
     return parsed["value"] if plain else text

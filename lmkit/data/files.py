@@ -78,6 +78,8 @@ def _is_hidden(path: Path) -> bool:
 def _is_dataset(path: Path) -> bool:
     if (path / _MARK_OF_SPLITS).is_file():
         splits = sorted(inner.name for inner in path.iterdir() if (inner / _MARK_OF_DATASET).is_file())
+        if not splits:
+            raise DataError(f"{path}: it has a {_MARK_OF_SPLITS} but no split. Save the data set again")
         raise DataError(f"{path}: a folder of the splits {', '.join(splits)}. Name one, such as {path / splits[0]}")
     return (path / _MARK_OF_DATASET).is_file()
 

@@ -16,7 +16,7 @@ class Source:
 
     path: Path = attrs.field(converter=Path)
     """A file, a folder, or a pattern such as books/**/*.md."""
-    weight: float = attrs.field(default=1.0, validator=validators.gt(0))
+    weight: float = attrs.field(default=1.0, validator=[validators.gt(0), validators.le(1000)])
     """Repetitions an epoch; 2.5 reads it twice and half of it once more."""
 
 
@@ -60,7 +60,7 @@ class Data:
     """Column of .jsonl, .csv, .tsv, .parquet and `datasets` rows that holds the text."""
     bad_input: Literal["stop", "skip"] = "stop"
     """Stop at the first line or row that cannot be read, or skip and count it."""
-    longest_line_mb: float = attrs.field(default=10.0, validator=validators.gt(0))
+    longest_line_mb: float = attrs.field(default=10.0, validator=[validators.gt(0), validators.le(100_000)])
     """A longer line is bad input; memory grows with it."""
 
     @property

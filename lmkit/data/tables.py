@@ -165,9 +165,12 @@ def _dataset(path: Path, column: str | None) -> Iterator[Any]:
 
     try:
         rows = datasets.load_from_disk(path).with_format("arrow")
-        _check_header(rows.column_names, path, column)
+    except Exception as error:  # the library checks nothing: a damaged file raises whatever it happens to run into
+        raise DataError(f"{path}: cannot be read as a `datasets` folder: {error}") from None
+    _check_header(rows.column_names, path, column)
+    try:
         yield from (rows if column is None else rows.select_columns([column])).iter(_ROWS_AT_ONCE)
-    except (OSError, KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a `datasets` folder: {error}") from None
 
 

@@ -61,9 +61,8 @@ def choose(settings: Training, *, long_run: bool) -> Choices:
 def micro_batch_tokens(settings: Training, most: int) -> int:
     """The largest whole share of the batch that has at most `most` tokens, or a block where that is larger."""
     blocks = settings.batch_tokens // settings.block_tokens
-    shares = (n for n in range(1, blocks + 1) if blocks % n == 0)
-    fitting = [n for n in shares if n * settings.block_tokens <= most]
-    return max(fitting, default=1) * settings.block_tokens
+    room = min(blocks, max(1, most // settings.block_tokens))
+    return next(n for n in range(room, 0, -1) if blocks % n == 0) * settings.block_tokens
 
 
 @contextmanager

@@ -20,17 +20,17 @@ class Training:
     """Budget in passes over the training data."""
     minutes: float | None = attrs.field(default=None, validator=validators.optional(validators.gt(0)))
     """Budget in minutes of training; such a run repeats its data exactly, but not its numbers."""
-    block_tokens: int = attrs.field(default=128, validator=validators.ge(8))
+    block_tokens: int = attrs.field(default=128, validator=[validators.ge(8), validators.le(1 << 24)])
     """Tokens of a block: the longest sequence that is seen in training."""
-    batch_tokens: int = attrs.field(default=8192, validator=validators.ge(8))
+    batch_tokens: int = attrs.field(default=8192, validator=[validators.ge(8), validators.le(1 << 40)])
     """Tokens of an optimizer step, over all micro-batches and processes."""
     micro_batch_tokens: int | Literal["auto"] = "auto"
     """Tokens of one forward and backward pass; changes memory and speed, never the result."""
     optimizer: Literal["muon", "adamw"] = "muon"
     """Muon for hidden matrices with AdamW for the rest, or AdamW for all."""
-    learning_rate: float = attrs.field(default=0.003, validator=validators.ge(0))
+    learning_rate: float = attrs.field(default=0.003, validator=[validators.ge(0), validators.le(1000)])
     """AdamW's peak learning rate."""
-    matrix_learning_rate: float = attrs.field(default=0.02, validator=validators.ge(0))
+    matrix_learning_rate: float = attrs.field(default=0.02, validator=[validators.ge(0), validators.le(1000)])
     """Muon's peak learning rate, for hidden matrices."""
     beta1: float = attrs.field(default=0.9, validator=[validators.ge(0), validators.lt(1)])
     """AdamW's decay of the gradient's running mean."""
@@ -66,7 +66,7 @@ class Training:
     """Forget each layer's activations and compute them again in the backward pass: less memory, a third more work."""
     deterministic: bool = False
     """Ask torch for deterministic kernels only, where that costs speed."""
-    data_workers: int = attrs.field(default=0, validator=validators.ge(0))
+    data_workers: int = attrs.field(default=0, validator=[validators.ge(0), validators.le(256)])
     """Processes that prepare batches; 0: the training process does. Changes speed, never the result."""
     threads: int | Literal["auto"] = "auto"
     """Threads of one process; auto takes the physical cores."""
@@ -87,17 +87,25 @@ class Training:
                 f"micro_batch_tokens {self.micro_batch_tokens} must be a multiple of block_tokens {self.block_tokens} "
                 f"that divides batch_tokens {self.batch_tokens}"
             )
+        if self.threads != "auto" and not 1 <= self.threads <= 1024:
+            raise ValueError(f'threads: expected 1 to 1024, or "auto", got {self.threads}')
+        if 0 < self.spike <= 1:
+            raise ValueError(f"spike: expected more than 1 times the median, or 0 for no such alarm, got {self.spike}")
         self.budget_tokens()
 
     def budget_tokens(self) -> int | None:
         """The budget in tokens as a number: "10M" is 10,000,000; raises ValueError for what is no number."""
-        if self.tokens is None or isinstance(self.tokens, int):
+        if self.tokens is None:
+            return None
+        if isinstance(self.tokens, int):
+            if self.tokens < 1:
+                raise ValueError(f"tokens: expected at least 1, got {self.tokens}")
             return self.tokens
         scale = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}.get(self.tokens[-1:].upper(), 1)
         digits = self.tokens[:-1] if scale > 1 else self.tokens
         try:
             tokens = int(float(digits.replace("_", "")) * scale)
-        except ValueError:
+        except (ValueError, OverflowError):
             tokens = 0
         if tokens < 1:
             raise ValueError(f'tokens: expected a number such as 5000000 or "5M", got {self.tokens!r}')

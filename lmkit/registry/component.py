@@ -39,7 +39,7 @@ class Component:
         module, _, name = self.path.partition(":")
         try:
             cls = getattr(importlib.import_module(module), name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(f"{self} at {self.path} cannot be imported: {told(error)}") from error
         if wrong := self._wrong(cls):
             raise PluginError(f"{self} at {self.path} {wrong}")

@@ -53,7 +53,9 @@ def imported(plugin: Plugin, load: Callable[[], ModuleType]) -> Plugin:
         module = load()
         spent = (time.perf_counter() - start) * 1e3
         return attrs.evolve(plugin, import_ms=spent, components=tuple(_offers(plugin, module)))
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a stranger's module raises, the others go on
         return attrs.evolve(plugin, state="failed", reason=f"{plugin} failed: {told(error)}")
 
 

@@ -71,7 +71,8 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
     )
     sources = places(source.path for source in recipe.data.sources)
     rows = Rows(examples_of(training, task, recipe.data, where=sources), recipe.seed)
-    check_length(start.module.encoder, rows.longest)
+    longest = "the longest example of the task, which its own settings bound, has"
+    check_length(start.module.encoder, rows.longest, longest)
     held = {
         name: examples_of(some, task, recipe.data, where=f"data.validation {name}") for name, some in validation.items()
     }

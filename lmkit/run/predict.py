@@ -47,11 +47,11 @@ def rows_of(rows: Path | str | Iterable[Row]) -> Iterator[Row]:
 
 
 def _from_stdin() -> Iterator[Row]:
-    for number, line in enumerate(sys.stdin, 1):
+    for number, line in enumerate(sys.stdin.buffer, 1):
         try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"stdin:{number}: expected a JSON object a line: {error}") from None
+            row = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"stdin:{number}: expected a JSON object a line, in UTF-8: {error}") from None
         if not isinstance(row, dict):
             raise DataError(f"stdin:{number}: expected a JSON object, got {type(row).__name__}")
         yield row

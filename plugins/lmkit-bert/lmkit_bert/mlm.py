@@ -29,7 +29,9 @@ class MaskedConfig:
 
     rate: float = attrs.field(default=0.3, validator=[validators.gt(0), validators.le(1)])
     """Share of tokens to predict at the start of training."""
-    final_rate: float | None = attrs.field(default=None, validator=validators.optional(validators.le(1)))
+    final_rate: float | None = attrs.field(
+        default=None, validator=validators.optional([validators.gt(0), validators.le(1)])
+    )
     """Share at the end, reached in a straight line; by default the rate stays."""
     masked: float = attrs.field(default=0.8, validator=[validators.ge(0), validators.le(1)])
     """Share of those that become the mask token."""

@@ -33,7 +33,7 @@ class WordPieceConfig:
     """Tokens of the vocabulary, special ones included; a small corpus may give fewer."""
     lowercase: bool = True
     """Whether text is lower-cased and loses its accents."""
-    min_frequency: int = attrs.field(default=2, validator=validators.ge(1))
+    min_frequency: int = attrs.field(default=2, validator=[validators.ge(1), validators.le(1_000_000_000)])
     """How often two pieces must stand together to become one."""
 
 

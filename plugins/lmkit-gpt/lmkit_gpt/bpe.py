@@ -27,7 +27,7 @@ class BytePairConfig:
 
     vocab_size: int = attrs.field(default=8192, validator=[validators.ge(300), validators.le(1_000_000)])
     """Tokens of the vocabulary, bytes and special ones included; a small corpus may give fewer."""
-    min_frequency: int = attrs.field(default=2, validator=validators.ge(1))
+    min_frequency: int = attrs.field(default=2, validator=[validators.ge(1), validators.le(1_000_000_000)])
     """How often two pieces must stand together to become one."""
 
 

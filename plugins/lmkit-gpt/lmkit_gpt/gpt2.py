@@ -20,15 +20,15 @@ from lmkit.parts.layers import ACTIVATIONS, draw_weights
 class Gpt2Config:
     """The shape of a GPT-2; the defaults are a small one that a laptop trains."""
 
-    layers: int = attrs.field(default=4, validator=validators.ge(1))
+    layers: int = attrs.field(default=4, validator=[validators.ge(1), validators.le(1000)])
     """Transformer blocks."""
-    width: int = attrs.field(default=256, validator=validators.ge(1))
+    width: int = attrs.field(default=256, validator=[validators.ge(1), validators.le(1 << 17)])
     """Size of a hidden state."""
     heads: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
     """Attention heads; by default one for each 64 of the width."""
     feed_forward: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
     """Size of a block's inner layer; by default four times the width."""
-    positions: int = attrs.field(default=1024, validator=validators.ge(1))
+    positions: int = attrs.field(default=1024, validator=[validators.ge(1), validators.le(1 << 22)])
     """Longest sequence that it can read, in tokens."""
     activation: Literal["gelu", "gelu_tanh", "relu", "relu2", "silu"] = "gelu_tanh"
     """Of the inner layer."""
