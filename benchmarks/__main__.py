@@ -17,11 +17,12 @@ ROWS = {
 
 
 def contenders(objective: str) -> list[Contender]:
-    """Both sides as they come and at their best; a best setting is named after the side it belongs to."""
+    """lmkit as it comes and without a compiler; the Trainer as it comes and at its best."""
     return [
-        Contender(name=side + suffix, arguments=(f"benchmarks.train_{side}", objective, *flags))
-        for suffix, flags in (("", ()), ("-best", ("--best",)))
-        for side in ("lmkit", "trainer")
+        Contender(name="lmkit", arguments=("benchmarks.train_lmkit", objective)),
+        Contender(name="trainer", arguments=("benchmarks.train_trainer", objective)),
+        Contender(name="lmkit-eager", arguments=("benchmarks.train_lmkit", objective, "--eager")),
+        Contender(name="trainer-best", arguments=("benchmarks.train_trainer", objective, "--best")),
     ]
 
 

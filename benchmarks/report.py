@@ -30,21 +30,30 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def training(name: str, about: str, measurements: Sequence[Measurement], machine: Mapping[str, Any]) -> str:
-    """The Markdown of a training row; ratios are of medians, lmkit against each peer of its own kind."""
+    """The Markdown of a training row; ratios are of medians, each lmkit against each peer."""
     rates = {
         m.contender: [o.tokens_per_second for o in measurements if o.contender == m.contender] for m in measurements
     }
     medians = {contender: statistics.median(values) for contender, values in rates.items()}
+    peers = [contender for contender in medians if not contender.startswith("lmkit")]
     rows = []
     for contender, values in rates.items():
         newest = next(m for m in reversed(measurements) if m.contender == contender)
         peak_mb = statistics.median(m.peak_mb for m in measurements if m.contender == contender)
-        peer = contender.replace("lmkit", "trainer")
-        ratio = f"{medians[contender] / medians[peer]:.1f}x" if peer != contender and peer in medians else ""
+        ours = contender.startswith("lmkit")
+        ratios = [f"{medians[contender] / medians[peer]:.1f}x" if ours else "" for peer in peers]
         milliseconds = 1000 * newest.result["step_tokens"] / medians[contender]
         rates_told = [f"{figure:,.0f}" for figure in (medians[contender], min(values), max(values))]
-        rows.append([contender, *rates_told, f"{milliseconds:,.0f}", f"{peak_mb:,.0f}", ratio])
-    header = ["", "tokens/s, median", "lowest", "highest", "ms a step", "peak MB", "against its peer"]
+        rows.append([contender, *rates_told, f"{milliseconds:,.0f}", f"{peak_mb:,.0f}", *ratios])
+    header = [
+        "",
+        "tokens/s, median",
+        "lowest",
+        "highest",
+        "ms a step",
+        "peak MB",
+        *(f"against {peer}" for peer in peers),
+    ]
     peaks = ", ".join(f"{precision} {flops / 1e12:.2f}" for precision, flops in machine["matrix_peak_flops"].items())
     configs = {m.contender: m.result["config"] for m in measurements}
     return f"""# {name}
