@@ -81,7 +81,8 @@ def main() -> None:
     parser.add_argument("--warmup-steps", type=int, default=4, help="steps before those, thrown away")
     options = parser.parse_args()
     blocks, tokenizer = prepare(options.objective)
-    changes = {"bf16": True, "torch_compile": can_compile()} if options.best else {}
+    best = {"bf16": True, "use_cpu": not torch.cuda.is_available(), "torch_compile": can_compile()}
+    changes = best if options.best else {}
     dropout = 0.0 if options.best else 0.1
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
