@@ -6,10 +6,11 @@ All defaults but the shape, AdamW and the peer's masking rate.  It is the first 
 
 import argparse
 import json
+import os
 import tempfile
 from pathlib import Path
 
-from benchmarks.shape import BLOCK_TOKENS, CACHE, HEADS, LAYERS, STEP_TOKENS, TRAIN, VOCABULARY, WIDTH, can_compile
+from benchmarks.shape import BLOCK_TOKENS, CACHE, DATA, HEADS, LAYERS, STEP_TOKENS, VOCABULARY, WIDTH, can_compile
 
 COMPONENTS = {"mlm": ("wordpiece", "bert", "rate = 0.15"), "clm": ("bpe", "gpt2", "")}
 
@@ -23,7 +24,7 @@ seed = 1
 use = "{tokenizer}"
 vocab_size = {VOCABULARY}
 [data]
-train = ["{TRAIN}/**/*.md"]
+train = ["$LMKIT_DATA/books/train/**/*.md"]
 [encoder]
 use = "{encoder}"
 layers = {LAYERS}
@@ -54,6 +55,7 @@ def main() -> None:
     import lmkit
     from lmkit.cli.memory import keep_freed_memory
 
+    os.environ["LMKIT_DATA"] = str(DATA)  # named in the recipe, whose text stands in the report
     keep_freed_memory()  # as the command does
     steps_in_all = options.warmup_steps + options.steps
     text = recipe(options.objective, steps=steps_in_all, compiled=can_compile() and not options.eager)

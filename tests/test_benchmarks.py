@@ -81,7 +81,10 @@ def test_a_contender_that_fails_ends_the_row_with_its_own_words(
 
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("objective", ["mlm", "clm"])
-def test_the_recipes_of_the_training_rows_are_valid(objective: str, compiled: bool, tmp_path: Path) -> None:
+def test_the_recipes_of_the_training_rows_are_valid(
+    objective: str, compiled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMKIT_DATA", str(tmp_path))
     (tmp_path / "run.toml").write_text(train_lmkit.recipe(objective, steps=40, compiled=compiled))
     assert read_pretraining(tmp_path / "run.toml").train.steps == 40
 

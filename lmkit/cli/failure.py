@@ -11,6 +11,8 @@ import typer
 
 from lmkit.cli.answer import as_json as json_text
 from lmkit.errors import LmkitError
+from lmkit.registry import plugins
+from lmkit.registry.local import LOCAL_PREFIX
 
 STOPPED = 130
 """What shells expect of a command that an interrupt ended at once, with nothing saved for it."""
@@ -50,9 +52,24 @@ def _told(error: BaseException) -> tuple[str, int]:
     where = _last_line(error.__traceback__)
     return (
         f"internal error: {type(error).__name__}: {error}{where}\n"
-        "  This is a defect of lmkit or of a plugin, not of your input. Please report it with the traceback that\n"
-        "  --debug shows and with what `lmkit doctor` says."
+        f"  This is a defect of {_suspect(error.__traceback__)}, not of your input. Please report it with the\n"
+        "  traceback that --debug shows and with what `lmkit doctor` says."
     ), 1
+
+
+def _suspect(trace: TracebackType | None) -> str:
+    """The plugin whose code was running last, if any was: it may still have been given nonsense."""
+    owners = {}
+    for plugin in plugins():
+        modules = [plugin.module, *(component.path.partition(":")[0] for component in plugin.components)]
+        owners |= {module.partition(".")[0]: str(plugin) for module in modules}
+    for frame, _ in reversed(list(traceback.walk_tb(trace))):
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package.startswith(LOCAL_PREFIX):
+            return f"local file {os.path.basename(frame.f_code.co_filename)}"
+        if package in owners:
+            return f"{owners[package]} or of lmkit"
+    return "lmkit"
 
 
 def _last_line(trace: TracebackType | None) -> str:

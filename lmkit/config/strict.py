@@ -198,7 +198,8 @@ def _union_hook(kind: Any, converter: cattrs.BaseConverter) -> Hook:
             try:
                 return converter.structure(value, member)
             except Wrong as wrong:
-                if len(members) == 1 or member is type(value) or wrong.flaws[0].where:  # the right shape, but wrong
+                fits = member is type(value) or (member is Path and isinstance(value, str)) or wrong.flaws[0].where
+                if len(members) == 1 or fits:  # the right shape, but wrong
                     flaws += wrong.flaws
         raise Wrong(flaws) if flaws else _mismatch(_wanted(kind), value)
 

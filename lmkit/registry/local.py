@@ -21,6 +21,9 @@ from lmkit.errors import PluginError
 from lmkit.registry.component import Plugin
 from lmkit.registry.discovery import imported
 
+LOCAL_PREFIX = "lmkit_local_"
+"""Of the names of their modules."""
+
 
 @attrs.frozen
 class LocalPlugin:
@@ -76,7 +79,7 @@ def fingerprint(file: Path) -> str:
 def local_plugin(file: Path) -> Plugin:
     """The plugin of a local file, which is run; raises PluginError where it cannot be read."""
     digest = fingerprint(file)[:12]
-    name = f"lmkit_local_{re.sub(r'[^0-9a-zA-Z_]', '_', file.stem)}_{digest}"
+    name = f"{LOCAL_PREFIX}{re.sub(r'[^0-9a-zA-Z_]', '_', file.stem)}_{digest}"
     plugin = imported(Plugin(f"local file {file.name}", f"sha256:{digest}", name), lambda: _run_file(file, name))
     own = re.compile(rf"^{re.escape(file.stem)}(?=:)")  # it may call itself by its file's name
     return attrs.evolve(

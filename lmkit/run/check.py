@@ -14,6 +14,7 @@ from lmkit.engine.events import Event, Started, Stepped
 from lmkit.recipe import Pretraining, read_pretraining
 from lmkit.run.pretrain import check_fit, trainee_of
 from lmkit.run.training import Trainee, engine_of
+from lmkit.run.trial import trial
 
 
 def check(
@@ -26,6 +27,7 @@ def check(
     read = read_pretraining(recipe, overrides=overrides, local_files=local_files)
     check_fit(read)
     trainee = trainee_of(read)
+    trial(trainee, read.train)
     planned = engine_of(trainee, read, observers=(), saving=None)
     two = attrs.evolve(
         read.train, steps=2, tokens=None, epochs=None, minutes=None, evaluate_every_steps=0, compile="off"

@@ -23,6 +23,7 @@ from lmkit.run.parts import Parts
 from lmkit.run.run import Run
 from lmkit.run.texts import fingerprint_of
 from lmkit.run.training import Trainee, train
+from lmkit.run.trial import trial
 
 
 def finetune(
@@ -45,6 +46,7 @@ def finetune(
     read = read_finetuning(recipe, overrides=overrides, local_files=local_files)
     begun = start if isinstance(start, Run) else load(start, local_files=local_files)
     trainee = trainee_of(read, begun)
+    trial(trainee, read.train)
     create(folder, read, recipe)
     files = [plugin.file for plugin in read.plugins]
     registry = Registry(files) if files else default_registry()

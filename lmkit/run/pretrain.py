@@ -19,6 +19,7 @@ from lmkit.run.parts import Parts
 from lmkit.run.run import Run
 from lmkit.run.texts import fingerprint_of, texts_of, tokenizer_of
 from lmkit.run.training import Trainee, train
+from lmkit.run.trial import trial
 
 
 def pretrain(
@@ -44,6 +45,7 @@ def pretrain(
     check_fit(read)
     start = None if start_from is None else start_from if isinstance(start_from, Run) else load(start_from)
     trainee = trainee_of(read, start)
+    trial(trainee, read.train)
     create(folder, read, recipe)
     files = [plugin.file for plugin in read.plugins]
     registry = Registry(files) if files else default_registry()

@@ -93,8 +93,8 @@ def test_a_defect_says_how_to_report_it(lmkit: Lmkit, surprise: Path) -> None:
     line = PLUGIN.splitlines().index('    raise RuntimeError("the moon is full")') + 1
     assert done.stderr == (
         f"error: internal error: RuntimeError: the moon is full ({surprise}:{line})\n"
-        "  This is a defect of lmkit or of a plugin, not of your input. Please report it with the traceback that\n"
-        "  --debug shows and with what `lmkit doctor` says.\n"
+        f"  This is a defect of local file {surprise.name}, not of your input. Please report it with the\n"
+        "  traceback that --debug shows and with what `lmkit doctor` says.\n"
     )
     assert "Traceback" in lmkit("init", "surprise", "--debug", "--plugin", surprise, status=1).stderr
 

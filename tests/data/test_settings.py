@@ -37,6 +37,10 @@ def test_python_may_say_paths_as_str() -> None:
     [
         ({"train": []}, "data: train: expected at least one path to learn from, got none"),
         ({"train": [3]}, "data.train[0]: expected path or table, got int 3"),
+        (
+            {"train": ["$NO_SUCH_PLACE/a"]},
+            "data.train[0]: environment variable NO_SUCH_PLACE is not set, in '$NO_SUCH_PLACE/a'",
+        ),
         ({"train": [{"path": "a", "wieght": 2}]}, 'data.train[0].wieght: unknown key. Did you mean "weight"?'),
         ({"train": ["a"], "validation": 2}, "data: validation: expected paths or a share between 0 and 1, got 2.0"),
         (
