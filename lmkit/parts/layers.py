@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -35,3 +36,16 @@ def draw_weights(module: nn.Module, deviation: float) -> None:
             nn.init.normal_(part.weight, std=deviation)
         if isinstance(part, nn.Linear) and part.bias is not None:
             nn.init.zeros_(part.bias)
+
+
+def draw_sinusoids(embedding: nn.Embedding, deviation: float) -> None:
+    """Set position embeddings to sinusoids (Vaswani et al. 2017, section 3.5) of this root mean square.
+
+    Between two of them a distance is one linear map, wherever they lie, so that "the token before" is soon learned.
+    """
+    count, width = embedding.weight.shape
+    frequencies = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000) / width))
+    angles = torch.arange(count)[:, None] * frequencies
+    waves = torch.stack([angles.sin(), angles.cos()], dim=-1).view(count, -1)[:, :width]
+    with torch.no_grad():
+        embedding.weight.copy_(math.sqrt(2) * deviation * waves)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lmkit.batch import Attention, Packed
 from lmkit.interfaces import Encoder, HeadStyle, Renamed, Vocabulary
 from lmkit.parts.attention import attend, attention_bias, compute_dtype, merge_heads, split_heads
-from lmkit.parts.layers import ACTIVATIONS, draw_weights
+from lmkit.parts.layers import ACTIVATIONS, draw_sinusoids, draw_weights
 
 
 @attrs.frozen(kw_only=True)
@@ -69,6 +69,9 @@ class Bert(Encoder):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.pooling = nn.Linear(config.width, config.width)
         draw_weights(self, 0.02)
+        # Masks are filled from neighbours, and the tokens say nothing of those: with small random positions, as BERT
+        # drew them, a small model stays at the words' frequencies for millions of tokens.
+        draw_sinusoids(self.position_embedding, 0.08)
 
     def forward(self, inputs: Packed) -> Tensor:
         segments = torch.zeros_like(inputs.tokens) if inputs.segments is None else inputs.segments

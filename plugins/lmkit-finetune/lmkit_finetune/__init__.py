@@ -1,0 +1,1 @@
+"""Fine-tuning tasks for lmkit: a plugin; see `plugin` for what it adds."""

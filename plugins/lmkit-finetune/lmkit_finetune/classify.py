@@ -1,0 +1,149 @@
+"""Objective "classify": which class a sequence belongs to, or which of several (Devlin et al. 2019, section 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import attrs
+import torch
+import torch.nn.functional as F
+from attrs import validators
+from torch import Tensor, nn
+
+from lmkit.batch import Attention, Batch, Example, Packed, pack
+from lmkit.errors import DataError
+from lmkit.interfaces import Encoder, Objective, Vocabulary
+from lmkit.parts.layers import draw_weights
+
+Pooling = Literal["own", "mean"]
+
+
+@attrs.frozen(kw_only=True)
+class ClassifyConfig:
+    """The classes, and how a sequence's states become scores of them."""
+
+    labels: tuple[str, ...] = attrs.field(validator=validators.min_len(1))
+    """The classes, in the order of the head's scores."""
+    several: bool = False
+    """Whether a sequence may have several classes, or none: each is then decided alone."""
+    class_weights: Mapping[str, float] = attrs.field(
+        factory=dict, validator=validators.deep_mapping(validators.instance_of(str), validators.ge(0))
+    )
+    """How much an example of a class counts in the loss; 1 where none is given."""
+    pooling: Pooling = "own"
+    """One state for a sequence: the encoder's own (BERT's pooler, GPT's last token), or the mean of all."""
+    dropout: float = attrs.field(default=0.1, validator=[validators.ge(0), validators.lt(1)])
+    """Share of that state dropped in training."""
+    attention: Literal["bidirectional", "causal"] = "bidirectional"
+    """As the encoder was pre-trained: bidirectional for masked language models, causal for a GPT."""
+
+    def __attrs_post_init__(self) -> None:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels {list(self.labels)} are not all different")
+        if unknown := sorted(self.class_weights.keys() - set(self.labels)):
+            raise ValueError(f"class_weights names {', '.join(unknown)}, which is none of {', '.join(self.labels)}")
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class ClassifyBatch(Batch):
+    """Sequences with their classes."""
+
+    targets: Tensor
+    """[S] int64 number of each sequence's class, or [S, classes] float32 with 1 for each of its classes."""
+
+
+class ClassHead(nn.Module):
+    """A sequence's state -> a score for each class; it knows the classes' names."""
+
+    def __init__(self, width: int, config: ClassifyConfig) -> None:
+        super().__init__()
+        self.labels = config.labels
+        self.several = config.several
+        self.pooling = config.pooling
+        self.attention: Attention = config.attention
+        self.dropout = nn.Dropout(config.dropout)
+        self.dense = nn.Linear(width, len(config.labels))
+        draw_weights(self, 0.02)
+
+    def forward(self, encoder: Encoder, inputs: Packed) -> Tensor:
+        """[S, classes] scores of the sequences of `inputs`."""
+        hidden = encoder(inputs)
+        state = encoder.pool(hidden, inputs) if self.pooling == "own" else mean_pool(hidden, inputs)
+        scores: Tensor = self.dense(self.dropout(state))
+        return scores
+
+
+def mean_pool(hidden: Tensor, inputs: Packed) -> Tensor:
+    """[S, width] mean of each sequence's hidden states [T, width]."""
+    begins, order = inputs.first.sort()  # examples need not lie in their order
+    places = torch.arange(len(hidden), device=hidden.device)
+    owner = order[torch.bucketize(places, begins, right=True) - 1]
+    inside = (places <= inputs.last[owner])[:, None]  # what follows a sequence may be filler
+    sums = hidden.new_zeros(len(order), hidden.shape[1]).index_add(0, owner, hidden * inside)
+    return sums / (inputs.last - inputs.first + 1)[:, None]
+
+
+class Classify(Objective[ClassifyBatch]):
+    """Which class a sequence belongs to; an example's target is the name of a class, or names of several."""
+
+    name = "classify"
+    Config = ClassifyConfig
+    head_kind = "classify"
+    attention: ClassVar[Attention] = "bidirectional"
+    pools: ClassVar[bool] = True
+
+    def __init__(self, config: ClassifyConfig, vocabulary: Vocabulary) -> None:
+        self.config = config
+        self.attention = config.attention  # type: ignore[misc]  # of this instance, not of the class
+        self.pools = config.pooling == "own"  # type: ignore[misc]
+        self._filler = vocabulary.special["pad"]
+        self._numbers = {label: number for number, label in enumerate(config.labels)}
+        self._weights = torch.tensor([config.class_weights.get(label, 1.0) for label in config.labels])
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        return {"classify": 1.0}
+
+    def build_head(self, encoder: Encoder) -> ClassHead:
+        return ClassHead(encoder.width, self.config)
+
+    def collate(self, examples: Sequence[Example], *, progress: float | None) -> ClassifyBatch:
+        inputs, _ = pack(examples, attention=self.attention, filler=self._filler)
+        numbers = [self._target(example) for example in examples]
+        if self.config.several:
+            targets = torch.zeros(len(examples), len(self._numbers))
+            for row, chosen in zip(targets, numbers, strict=True):
+                row[chosen] = 1
+        else:
+            targets = torch.tensor([chosen[0] for chosen in numbers])
+        return ClassifyBatch(
+            inputs=inputs,
+            counts={"classify": targets.numel()},
+            tokens=sum(len(e.tokens) for e in examples),
+            targets=targets,
+        )
+
+    def loss(self, encoder: Encoder, head: nn.Module, batch: ClassifyBatch) -> dict[str, Tensor]:
+        return {"classify": self._loss(head(encoder, batch.inputs).float(), batch.targets)}
+
+    def measure(self, encoder: Encoder, head: nn.Module, batch: ClassifyBatch) -> dict[str, Tensor]:
+        """The loss, and "classify.accuracy": decisions that are right."""
+        scores = head(encoder, batch.inputs).float()
+        right = (scores > 0) == (batch.targets > 0) if self.config.several else scores.argmax(-1) == batch.targets
+        return {"classify": self._loss(scores, batch.targets), "classify.accuracy": right.float().sum()}
+
+    def _loss(self, scores: Tensor, targets: Tensor) -> Tensor:
+        weights = self._weights.to(scores.device)
+        if self.config.several:
+            losses = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
+            return (losses * torch.where(targets > 0, weights, 1.0)).sum()
+        return F.cross_entropy(scores, targets, weight=weights, reduction="sum")
+
+    def _target(self, example: Example) -> list[int]:
+        names = example.target if self.config.several else [example.target]
+        try:
+            return [self._numbers[name] for name in names]
+        except (KeyError, TypeError):
+            known = ", ".join(self.config.labels)
+            raise DataError(f"example {example.key}: label {example.target!r} is not among {known}") from None

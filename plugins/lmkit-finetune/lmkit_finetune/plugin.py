@@ -1,0 +1,13 @@
+"""What this distribution adds to lmkit: names and import paths; a component is imported when a run uses it."""
+
+from lmkit import hookimpl
+
+
+@hookimpl
+def lmkit_objectives() -> dict[str, str]:
+    return {"classify": "lmkit_finetune.classify:Classify"}
+
+
+@hookimpl
+def lmkit_tasks() -> dict[str, str]:
+    return {"classification": "lmkit_finetune.classification:Classification"}
