@@ -33,7 +33,7 @@ class Task(ABC):
 
     @abstractmethod
     def build_objective(self, labels: Sequence[str]) -> Objective[Any]:
-        """The objective that fine-tunes for this task; `labels` are those found in the data, sorted."""
+        """The objective that fine-tunes for this task; `labels` are what `all_labels` made of those in the data."""
 
     @abstractmethod
     def examples(self, row: Row) -> Iterator[Example]:
@@ -60,3 +60,7 @@ class Task(ABC):
     def labels(self, row: Row) -> Sequence[str]:
         """The labels that a row names, for tasks whose labels are found in the data."""
         return ()
+
+    def all_labels(self, found: Sequence[str]) -> Sequence[str]:
+        """All labels of a run whose training rows name those `found`, which are sorted: these, or those of a config."""
+        return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import attrs
@@ -56,18 +56,40 @@ def training_rows(data: Data) -> list[Row]:
     return rows
 
 
-def examples_of(rows: Iterable[Row], task: Task, data: Data, *, where: str) -> list[Example]:
-    """The examples of `rows`; one that the task cannot read is bad input, as the settings treat it."""
+@attrs.frozen
+class Read:
+    """What a task made of rows."""
+
+    examples: list[Example]
+    labels: tuple[str, ...]
+    """All that the rows name, sorted."""
+
+
+def examples_of(
+    rows: Iterable[Row], task: Task, data: Data, *, where: str, labels: Sequence[str] | None = None
+) -> Read:
+    """The examples of `rows`; one that the task cannot read is bad input, as the settings treat it.
+
+    So is a label that is not among `labels`, where those are given: they are what the training rows have.
+    """
     tally = Tally(data.bad_input)
     examples: list[Example] = []
+    found: set[str] = set()
     for row in rows:
         try:
-            examples += task.examples(row)
+            named = task.labels(row)
+            made = list(task.examples(row))
+            for label in named:
+                if labels is not None and label not in labels:
+                    raise DataError(f'label "{label}" is not among those of the training rows: {", ".join(labels)}')
         except DataError as error:
             tally.leave_out("row", f"{row.place}: {error}", "Mend the row")
+        else:
+            examples += made
+            found.update(named)
     if not examples:
         raise DataError(f"{where}: no row of it gives task {task.name} an example")
-    return [attrs.evolve(e, key=(0, 0, i)) for i, e in enumerate(examples)]
+    return Read([attrs.evolve(e, key=(0, 0, i)) for i, e in enumerate(examples)], tuple(sorted(found)))
 
 
 def validation_rows(data: Data) -> dict[str, list[Row]]:

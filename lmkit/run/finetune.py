@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
     training, validation = training_rows(recipe.data), validation_rows(recipe.data)
     if recipe.data.held_out:
         training, validation["validation"] = split(training, recipe.data.held_out, recipe.seed)
-    labels = tuple(sorted({label for row in training for label in task.labels(row)}))
+    sources = places(source.path for source in recipe.data.sources)
+    read = examples_of(training, task, recipe.data, where=sources)
+    labels = tuple(task.all_labels(read.labels))
     parts = Parts(
         tokenizer=start.tokenizer,
         tokenizer_record=start.parts.tokenizer_record,
@@ -71,12 +74,12 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
         task=recipe.task,
         labels=labels,
     )
-    sources = places(source.path for source in recipe.data.sources)
-    rows = Rows(examples_of(training, task, recipe.data, where=sources), recipe.seed)
+    rows = Rows(read.examples, recipe.seed)
     longest = "the longest example of the task, which its own settings bound, has"
     check_length(start.module.encoder, rows.longest, longest)
     held = {
-        name: examples_of(some, task, recipe.data, where=f"data.validation {name}") for name, some in validation.items()
+        name: examples_of(some, task, recipe.data, where=f"data.validation {name}", labels=labels).examples
+        for name, some in validation.items()
     }
     return Trainee(
         parts=parts,
@@ -95,6 +98,9 @@ def _model(parts: Parts, start: Run, seed: int) -> Model:
     reason = why_not(type(encoder), objective)
     if reason:
         raise FitError(reason)
+    before, now = start.module.objective.attention, objective.attention
+    if before != now:
+        warnings.warn(f"{start.folder} was trained with {before} attention, this task reads with {now}", stacklevel=4)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = objective.build_head(encoder)

@@ -67,7 +67,7 @@ class Classification(Task):
 
     def build_objective(self, labels: Sequence[str]) -> Classify:
         config = ClassifyConfig(
-            labels=self.config.labels or tuple(labels),
+            labels=tuple(labels),
             several=self.config.several,
             class_weights=self.config.class_weights,
             pooling=self.config.pooling,
@@ -95,6 +95,9 @@ class Classification(Task):
             if self.config.labels and name not in self.config.labels:
                 raise DataError(f'column "{column}": label "{name}" is not among {", ".join(self.config.labels)}')
         return names
+
+    def all_labels(self, found: Sequence[str]) -> Sequence[str]:
+        return self.config.labels or found
 
     def examples(self, row: Row) -> Iterator[Example]:
         labels = self.labels(row)
