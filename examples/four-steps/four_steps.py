@@ -24,7 +24,7 @@ def main(folder: Path, minutes: float) -> None:
         "data": TEXT,
         "encoder": {"use": "bert", "layers": 2, "width": 128},
         "objective": {"use": "mlm", "rate": 0.2},
-        "train": {"minutes": minutes, "block_tokens": 64, "batch_tokens": 2048, "learning_rate": 0.004},
+        "train": {"minutes": minutes, "block_tokens": 64, "batch_tokens": 2048},
     }
     run = lmkit.pretrain(recipe, run=folder / "bert")
 

@@ -4,10 +4,5 @@ from lmkit import hookimpl
 
 
 @hookimpl
-def lmkit_objectives() -> dict[str, str]:
-    return {"classify": "lmkit_finetune.classify:Classify"}
-
-
-@hookimpl
 def lmkit_tasks() -> dict[str, str]:
     return {"classification": "lmkit_finetune.classification:Classification"}
