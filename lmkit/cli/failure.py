@@ -59,7 +59,7 @@ def _told(error: BaseException) -> tuple[str, int]:
 
 def _suspect(trace: TracebackType | None) -> str:
     """The plugin whose code was running last, if any was: it may still have been given nonsense."""
-    owners = {}
+    owners: dict[str, str] = {}
     for plugin in plugins():
         modules = [plugin.module, *(component.path.partition(":")[0] for component in plugin.components)]
         owners |= {module.partition(".")[0]: str(plugin) for module in modules}
