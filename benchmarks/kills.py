@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import lmkit
+from lmkit.cli.waiting import wait_politely
 
 BOOK = Path(__file__).parents[1] / "lmkit" / "demo" / "robin_hood.md"
 PARTS: dict[str, dict[str, Any]] = {
@@ -80,6 +81,7 @@ def ended_well(child: int) -> bool:
 
 
 def main() -> None:
+    wait_politely()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")

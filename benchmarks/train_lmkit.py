@@ -54,9 +54,11 @@ def main() -> None:
 
     import lmkit
     from lmkit.cli.memory import keep_freed_memory
+    from lmkit.cli.waiting import wait_politely
 
+    wait_politely()  # as the command does, and the next
+    keep_freed_memory()
     os.environ["LMKIT_DATA"] = str(DATA)  # named in the recipe, whose text stands in the report
-    keep_freed_memory()  # as the command does
     steps_in_all = options.warmup_steps + options.steps
     text = recipe(options.objective, steps=steps_in_all, compiled=can_compile() and not options.eager)
     CACHE.mkdir(parents=True, exist_ok=True)

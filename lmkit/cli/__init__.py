@@ -14,6 +14,8 @@ def main() -> None:
     """The entry point of `lmkit` and of `python -m lmkit`."""
     from lmkit.cli.app import run
     from lmkit.cli.memory import keep_freed_memory
+    from lmkit.cli.waiting import wait_politely
 
+    wait_politely()
     keep_freed_memory()
     sys.exit(run(sys.argv[1:]))
