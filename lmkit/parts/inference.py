@@ -10,14 +10,20 @@ from torch import nn
 
 
 @contextmanager
-def inference(*modules: nn.Module) -> Iterator[None]:
-    """Evaluation mode and torch's inference mode; hold it for one forward pass, never across a `yield` of answers."""
+def evaluated(*modules: nn.Module) -> Iterator[None]:
+    """Evaluation mode, with gradients."""
     training = [module for module in modules if module.training]
     for module in training:
         module.eval()
     try:
-        with torch.inference_mode():
-            yield
+        yield
     finally:
         for module in training:
             module.train()
+
+
+@contextmanager
+def inference(*modules: nn.Module) -> Iterator[None]:
+    """Evaluation mode and torch's inference mode; hold it for one forward pass, never across a `yield` of answers."""
+    with evaluated(*modules), torch.inference_mode():
+        yield

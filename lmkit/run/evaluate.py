@@ -45,20 +45,26 @@ def evaluate(
 
 def _on_text(run: Run, paths: Sequence[Path]) -> dict[str, Any]:
     tokenizer, objective = run.tokenizer, run.module.objective
-    document = read(run.folder / CONFIG)["data"].get("document", "file")
+    data = read(run.folder / CONFIG).get("data")
+    document: Any = data.get("document", "file") if isinstance(data, dict) else "file"
     stores = prepare(Data(train=paths, document=document), tokenizer, fingerprint_of(tokenizer)).train
     sums: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     for store in stores:
-        totals = measure_all(
-            run.module,
-            run.module.measure,
-            Ordered(blocks_of(store, tokenizer, run.block_tokens)),
-            lambda examples, progress: objective.collate(examples, progress=progress),
-            batch_examples=max(1, BATCH_TOKENS // run.block_tokens),
-            device=run.device,
-            processes=Processes(),
-        )
+        try:
+            totals = measure_all(
+                run.module,
+                run.module.measure,
+                Ordered(blocks_of(store, tokenizer, run.block_tokens)),
+                lambda examples, progress: objective.collate(examples, progress=progress),
+                batch_examples=max(1, BATCH_TOKENS // run.block_tokens),
+                device=run.device,
+                processes=Processes(),
+            )
+        except DataError as error:  # its examples need targets, which blocks of text have not
+            raise DataError(
+                f'{run.folder}: objective "{objective.name}" does not score plain text; give rows of its task: {error}'
+            ) from None
         assert totals is not None
         sums.update(totals.sums)
         counts.update(totals.counts)
@@ -84,9 +90,18 @@ def _on_rows(run: Run, rows: Path | str | Iterable[Row]) -> dict[str, float]:
     asked, kept = tee(rows_of(rows))
     total: Counter[str] = Counter()
     answered = 0
+    unread = scored = 0
     for row, answer in zip(kept, run.predict(asked), strict=True):
-        total.update(task.tally(answer, row))
         answered += 1
+        if isinstance(answer, dict) and answer.keys() == {"error"}:
+            unread += 1
+            continue
+        try:
+            sums = task.tally(answer, row)
+        except DataError as error:
+            raise DataError(f"{getattr(row, 'place', f'row {answered}')}: {error}") from None
+        scored += bool(sums)
+        total.update(sums)
     if not total:
         raise DataError(f"evaluate: none of {answered} rows has the gold answer that task {task.name} scores")
-    return {"rows": answered, **task.score(total)}
+    return {"rows": answered, "scored": scored, "unread": unread, **task.score(total)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -38,6 +39,16 @@ class Rows:
         """Tokens of the longest sequence."""
         return max(max(e.lengths) for e in self._examples)
 
+    @property
+    def fingerprint(self) -> str:
+        """What the examples are known by: tokens, order and targets."""
+        digest = hashlib.sha256()
+        for example in self._examples:
+            target = example.target
+            wanted = target.tobytes() if isinstance(target, np.ndarray) else repr(target).encode()
+            digest.update(example.tokens.tobytes() + repr(example.lengths).encode() + wanted + b"\0")
+        return digest.hexdigest()
+
     def examples(self, position: int, count: int) -> list[Example]:
         """`count` examples from `position` on, counted over all epochs."""
         chosen = []
@@ -48,12 +59,25 @@ class Rows:
         return chosen
 
 
-def training_rows(data: Data) -> list[Row]:
-    """All training rows; a source's weight, rounded, is how often its rows come in an epoch."""
-    rows: list[Row] = []
-    for source in data.sources:
-        rows += list(read_rows([source.path], data)) * max(1, round(source.weight))
-    return rows
+@attrs.frozen(eq=False)
+class Weighted:
+    """A training row, and how often it comes in an epoch."""
+
+    row: Row
+    times: int
+
+
+def training_rows(data: Data) -> list[Weighted]:
+    """All training rows, each once; a source's weight, rounded, is how often its rows come in an epoch."""
+    return [
+        Weighted(row, max(1, round(source.weight))) for source in data.sources for row in read_rows([source.path], data)
+    ]
+
+
+def repeated(rows: Iterable[Weighted]) -> Iterator[Row]:
+    """The rows of an epoch."""
+    for weighted in rows:
+        yield from [weighted.row] * weighted.times
 
 
 @attrs.frozen
@@ -97,12 +121,12 @@ def validation_rows(data: Data) -> dict[str, list[Row]]:
     return {name: list(read_rows(paths, data)) for name, paths in data.validation_sets.items()}
 
 
-def split(rows: list[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
+def split(rows: list[Weighted], share: float, seed: int) -> tuple[list[Weighted], list[Row]]:
     """`rows` without a share of them, chosen by `seed`, and that share."""
     held = max(1, round(share * len(rows)))
     order = Order(len(rows), (seed, 0))(np.arange(len(rows)))
     chosen = set(order[:held].tolist())
-    return [r for i, r in enumerate(rows) if i not in chosen], [r for i, r in enumerate(rows) if i in chosen]
+    return [r for i, r in enumerate(rows) if i not in chosen], [r.row for i, r in enumerate(rows) if i in chosen]
 
 
 def places(paths: Iterable[Path]) -> str:

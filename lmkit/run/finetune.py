@@ -17,7 +17,7 @@ from lmkit.interfaces import Encoder, Task
 from lmkit.model import Model, check_length, join, why_not
 from lmkit.recipe import Finetuning, read_finetuning
 from lmkit.registry import Registry, default_registry
-from lmkit.run.examples import Rows, examples_of, places, split, training_rows, validation_rows
+from lmkit.run.examples import Rows, examples_of, places, repeated, split, training_rows, validation_rows
 from lmkit.run.folder import create, require_new
 from lmkit.run.load import load
 from lmkit.run.parts import Parts
@@ -61,11 +61,14 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
     cls: type[Task] = recipe.task.component.load()
     task = cls(recipe.task.config, start.tokenizer)
     training, validation = training_rows(recipe.data), validation_rows(recipe.data)
+    found: tuple[str, ...] = ()
     if recipe.data.held_out:
         training, validation["validation"] = split(training, recipe.data.held_out, recipe.seed)
+        held_out = examples_of(validation["validation"], task, recipe.data, where="data.validation")
+        found = held_out.labels  # a rare label may have gone there whole
     sources = places(source.path for source in recipe.data.sources)
-    read = examples_of(training, task, recipe.data, where=sources)
-    labels = tuple(task.all_labels(read.labels))
+    read = examples_of(repeated(training), task, recipe.data, where=sources)
+    labels = tuple(task.all_labels(tuple(sorted({*read.labels, *found}))))
     parts = Parts(
         tokenizer=start.tokenizer,
         tokenizer_record=start.parts.tokenizer_record,
@@ -87,7 +90,7 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
         source=rows,
         validation=held,
         example_tokens=rows.mean_tokens,
-        fingerprints={"tokenizer": fingerprint_of(start.tokenizer), "examples": len(rows)},
+        fingerprints={"tokenizer": fingerprint_of(start.tokenizer), "examples": rows.fingerprint},
         static_shapes=False,
     )
 
@@ -105,7 +108,10 @@ def _model(parts: Parts, start: Run, seed: int) -> Model:
         torch.manual_seed(seed)
         head = objective.build_head(encoder)
     if objective.head_kind == start.head_kind:
-        head.load_state_dict(start.module.head.state_dict(), strict=True)
+        if parts.labels == start.parts.labels:
+            head.load_state_dict(start.module.head.state_dict(), strict=True)
+        else:
+            warnings.warn(f"{start.folder} knows other labels: this task gets a fresh head", stacklevel=4)
     for parameter in encoder.parameters():
         parameter.requires_grad_(True)
     return join(encoder, objective, head)

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from lmkit.config import structure, unstructure
-from lmkit.errors import CheckpointError
+from lmkit.errors import CheckpointError, ConfigError, LmkitError
 from lmkit.interfaces import Encoder, Objective, Task, Tokenizer
 from lmkit.recipe import Chosen
 from lmkit.registry import Registry
@@ -35,7 +35,13 @@ class Parts:
     def build_objective(self) -> Objective[Any]:
         """The objective: the run's own, or the one that its task trains with."""
         if self.task is not None:
-            return self.build_task().build_objective(self.labels)
+            try:
+                return self.build_task().build_objective(self.labels)
+            except (ValueError, TypeError) as error:
+                if isinstance(error, LmkitError):
+                    raise
+                labels = ", ".join(self.labels) or "none"
+                raise ConfigError("task", [f"{self.task.component} with the labels {labels}: {error}"]) from error
         assert self.objective is not None
         cls: type[Objective[Any]] = self.objective.component.load()
         return cls(self.objective.config, self.tokenizer.vocabulary)

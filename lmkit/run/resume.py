@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lmkit.checkpoint import Checkpoint, RunLock, check_components, newest
 from lmkit.engine.events import Observer
 from lmkit.errors import RunError
-from lmkit.recipe import Finetuning, Pretraining, read_finetuning, read_pretraining, resolved_toml
+from lmkit.recipe import Finetuning, Pretraining, read_finetuning, read_pretraining, resolved_toml, tables
 from lmkit.registry import Registry, default_registry
 from lmkit.run.finetune import trainee_of as finetuning_trainee
 from lmkit.run.folder import CONFIG, config_of
@@ -43,10 +44,15 @@ def resume(
         if found is not None:
             differences += check_components(found.components, registry.find, source=str(found.path))
             differences += differences_of(found)
+            asked = {override.partition("=")[0].strip() for override in overrides}
+            differences += [f"{key} {how}" for key, how in _edited(found, recipe) if key not in asked]
         changes_data = any(override.startswith("data") for override in overrides)
         trainee = _trainee(folder, recipe, found, registry, changes_data=changes_data)
-        if overrides:
-            _rewrite(folder / CONFIG, recipe, found)
+
+        def rewrite() -> None:
+            if overrides:
+                _rewrite(folder / CONFIG, recipe, found)
+
         train(
             folder,
             trainee,
@@ -56,6 +62,7 @@ def resume(
             observers=observers,
             resumed=found,
             differences=differences,
+            once_restored=rewrite,
         )
     return load(folder, local_files=local_files)
 
@@ -81,15 +88,37 @@ def _trainee(
     then, now = found.state["data"], dict(trainee.fingerprints)
     changed = sorted(name for name in now if then.get(name) != now[name])
     if changed:
+        tuning = isinstance(recipe, Finetuning)
+        new_run = f"lmkit finetune {folder} ..." if tuning else f"lmkit pretrain ... --from {folder}"
         raise RunError(
             f"{folder}: the data is not what the run was trained on ({', '.join(changed)} differ). "
-            f"Put the text back as it was, or start a new run with: lmkit pretrain ... --from {folder}"
+            f"Put it back as it was, or start a new run: {new_run}"
         )
     return trainee
+
+
+def _edited(found: Checkpoint, recipe: Pretraining | Finetuning) -> Iterator[tuple[str, str]]:
+    """Each key of config.toml whose value is not the one that `found` was written under."""
+    then, now = (dict(_flat(config)) for config in (found.state.get("config", {}), tables(recipe)))
+    for key in sorted(then.keys() & now.keys()):
+        if then[key] != now[key] and not key.startswith("plugins"):
+            yield key, f"was {then[key]!r:.60}, is {now[key]!r:.60}"
+
+
+def _flat(table: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
 
 
 def _rewrite(path: Path, recipe: Pretraining | Finetuning, found: Checkpoint | None) -> None:
     """The new config.toml; the one until now stays beside it under the step it was used up to."""
     step = found.step if found is not None else 0
-    path.replace(path.with_name(f"config-until-step-{step:08d}.toml"))
-    path.write_text(resolved_toml(recipe), encoding="utf-8")
+    kept = path.with_name(f"config-until-step-{step:08d}.toml")
+    if not kept.exists():  # changed twice at one step: the one that was trained with is kept
+        kept.write_bytes(path.read_bytes())
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(resolved_toml(recipe), encoding="utf-8")
+    new.replace(path)

@@ -21,9 +21,9 @@ from lmkit.engine.feed import Source
 from lmkit.engine.loop import Engine, Saving
 from lmkit.engine.settings import Training
 from lmkit.engine.state import Snapshot, State
-from lmkit.errors import CheckpointError
+from lmkit.errors import CheckpointError, PluginError
 from lmkit.model import Model
-from lmkit.recipe import Finetuning, Pretraining
+from lmkit.recipe import Finetuning, Pretraining, tables
 from lmkit.registry import Registry
 from lmkit.registry.component import told
 from lmkit.report.console import Console, guarded
@@ -90,10 +90,12 @@ def train(
     resumed: Checkpoint | None = None,
     differences: Sequence[str] = (),
     save_first: bool = False,
+    once_restored: Callable[[], None] = lambda: None,
 ) -> None:
     """Train in `folder`, whose lock the caller holds, from the start or from `resumed`.
 
     `save_first`: write a checkpoint of step 0, for a run whose first weights are not made from its config alone.
+    `once_restored` is called where `resumed` turned out to fit, or there is none.
     """
     watching: list[Observer] = [MetricsFile(folder / "metrics.jsonl"), Console(quiet=quiet), *observers]
     watchers = [guarded(observer) for observer in (*watching, *reporters(registry, folder))]
@@ -117,7 +119,11 @@ def train(
             observer(event)
     elif save_first:
         write(engine.snapshot())
-    engine.train()
+    once_restored()
+    try:
+        engine.train()
+    except (SystemExit, GeneratorExit) as error:  # neither is a plugin's to raise: it would look like a success
+        raise PluginError(f"a plugin left in the middle of training: {told(error)}") from error
 
 
 def reporters(registry: Registry, folder: Path) -> Iterator[Observer]:
@@ -158,6 +164,7 @@ def _writer(folder: Path, trainee: Trainee, recipe: Pretraining | Finetuning) ->
             "labels": list(trainee.parts.labels),
             "data": dict(trainee.fingerprints),
             "block_tokens": recipe.train.block_tokens,
+            "config": tables(recipe),
             "environment": environment(choices.threads, Processes.current().world),
         }
         path = save(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from lmkit.batch import Batch
 from lmkit.engine.device import choose
 from lmkit.engine.settings import Training
 from lmkit.errors import LmkitError, PluginError
-from lmkit.parts.inference import inference
+from lmkit.parts.inference import evaluated
 from lmkit.registry.component import told
 from lmkit.run.training import Trainee
 
@@ -27,7 +28,8 @@ def trial(trainee: Trainee, settings: Training) -> None:
     encoder, objective = str(trainee.parts.encoder.component), str(chosen.component)
     device = choose(settings, long_run=False).device
     model = trainee.model.to(device)
-    terms = model.objective.weights.keys()
+    with _blamed(f"{objective}: weights"):
+        terms = _checked_terms(model.objective.weights)
     with _blamed(f"{encoder}: roles"):
         _check_roles(model.encoder.roles(), model.encoder, _ENCODER_ROLE)
     with _blamed(f"{objective}: head_roles"):
@@ -37,8 +39,11 @@ def trial(trainee: Trainee, settings: Training) -> None:
         if not isinstance(batch, Batch):
             raise _Nonsense(f"a Batch, got {_shown(batch)}")
         _check_names("counts of", batch.counts, terms)
+        for what, number in (*batch.counts.items(), ("tokens", batch.tokens)):
+            if type(number) is not int or number < (what == "tokens"):
+                raise _Nonsense(f'a whole number of "{what}", got {number!r:.40}')
     batch = batch.to(device)
-    with inference(model):
+    with evaluated(model):
         with _blamed(f"{encoder}: forward"):
             _check_shape("hidden states", model.encoder(batch.inputs), batch.inputs.tokens.numel(), model.encoder.width)
         with _blamed(f"{objective}: loss"):
@@ -46,6 +51,8 @@ def trial(trainee: Trainee, settings: Training) -> None:
             _check_names("sums of", sums, terms)
             for term, total in sums.items():
                 _check_shape(f'"{term}"', total)
+                if not total.is_floating_point() or not total.requires_grad:
+                    raise _Nonsense(f'"{term}" with a gradient, got a tensor of {total.dtype} without one')
 
 
 class _Nonsense(Exception):
@@ -76,6 +83,15 @@ def _check_roles(roles: Mapping[str, str], module: nn.Module, allowed: re.Patter
         matrix, stack = parameters[name], int(role.partition("/")[2] or 1)
         if role.startswith("hidden") and (matrix.ndim != 2 or matrix.shape[0] % stack):
             raise _Nonsense(f'{stack} matrices in {name}, whose role is "{role}", got shape {list(matrix.shape)}')
+
+
+def _checked_terms(weights: object) -> list[str]:
+    if not isinstance(weights, Mapping) or not weights:
+        raise _Nonsense(f"a weight for each loss term, got {_shown(weights)}")
+    for term, weight in weights.items():
+        if not isinstance(weight, (int, float)) or not math.isfinite(weight):
+            raise _Nonsense(f'a number as weight of "{term}", got {weight!r:.40}')
+    return list(weights)
 
 
 def _check_names(what: str, given: object, wanted: Iterable[str]) -> None:

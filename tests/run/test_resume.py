@@ -99,7 +99,7 @@ def test_changed_text_is_refused(tmp_path, book, monkeypatch):
         lmkit.resume(tmp_path / "run", overrides=["train.steps=5"], quiet=True)
     assert str(raised.value) == (
         f"{tmp_path / 'run'}: the data is not what the run was trained on (train, validation differ). "
-        f"Put the text back as it was, or start a new run with: lmkit pretrain ... --from {tmp_path / 'run'}"
+        f"Put it back as it was, or start a new run: lmkit pretrain ... --from {tmp_path / 'run'}"
     )
 
 
@@ -181,3 +181,24 @@ def test_sigterm_saves_and_exits_with_3(tmp_path, book):
     run = lmkit.load(tmp_path / "run")
     assert run.step >= 3
     assert said == f"stopped by SIGTERM after step {run.step}; everything is saved\n"
+
+
+def test_a_change_that_does_not_fit_leaves_the_config_as_it_was(tmp_path, book):
+    run = tmp_path / "run"
+    lmkit.pretrain(recipe("mlm", book, steps=2), run=run, quiet=True)
+    before = (run / "config.toml").read_bytes()
+    with pytest.raises(lmkit.CheckpointError, match="its tensors are not those of the model"):
+        lmkit.resume(run, overrides=["encoder.width=64"], quiet=True)
+    assert (run / "config.toml").read_bytes() == before
+    assert lmkit.resume(run, overrides=["train.steps=3"], quiet=True).step == 3
+
+
+def test_a_config_that_was_edited_is_told(tmp_path, book):
+    run = tmp_path / "run"
+    lmkit.pretrain(recipe("mlm", book, steps=2), run=run, quiet=True)
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace("batch_tokens = 256", "batch_tokens = 512"))
+    lmkit.resume(run, overrides=["train.steps=3"], quiet=True)
+    [resumed] = metrics(run, "resumed")
+    assert resumed["promise"] == "compatible"
+    assert list(resumed["differences"]) == ["train.steps=3 (asked for)", "train.batch_tokens was 256, is 512"]

@@ -45,7 +45,9 @@ class Small(Objective[Batch]):
     def __init__(self, config, vocabulary): ...
     @property
     def weights(self):
-        return {"small": 1.0}
+        weights = {"small": 1.0}
+        WEIGHTS
+        return weights
     def build_head(self, encoder):
         return nn.Linear(encoder.width, 1)
     def collate(self, examples, *, progress):
@@ -71,15 +73,15 @@ def lmkit_objectives():
     return {"small": f"{__name__}:Small"}
 '''
 
-PLACES = ("FORWARD", "ROLES", "COLLATE", "LOSS", "HEAD_ROLES")
+PLACES = ("FORWARD", "ROLES", "COLLATE", "LOSS", "HEAD_ROLES", "WEIGHTS")
 
 
-def train(tmp_path, book, **nonsense):
+def train(tmp_path, book, steps=1, **nonsense):
     text = PLUGIN
     for place in sorted(PLACES, key=len, reverse=True):
         text = text.replace(place, nonsense.get(place, "pass"))
     (tmp_path / "mine.py").write_text(text)
-    table = recipe("mlm", book, steps=1)
+    table = recipe("mlm", book, steps=steps)
     table |= {"encoder": {"use": "plain"}, "objective": {"use": "small"}, "plugins": [str(tmp_path / "mine.py")]}
     return lmkit.pretrain(table, run=tmp_path / "run", quiet=True)
 
@@ -105,6 +107,12 @@ def train(tmp_path, book, **nonsense):
         ("LOSS", "losses = losses['small']", "loss: expected sums of ['small'], got shape []"),
         ("LOSS", "losses = {}", "loss: expected sums of ['small'], got []"),
         ("LOSS", "losses['small'] = torch.ones(3)", 'loss: expected "small" of shape [], got shape [3]'),
+        ("LOSS", "losses['small'] = losses['small'].detach()", 'loss: expected "small" with a gradient'),
+        ("LOSS", "losses['small'] = losses['small'].long()", 'loss: expected "small" with a gradient'),
+        ("COLLATE", "batch.counts['small'] = 1.5", 'collate: expected a whole number of "small", got 1.5'),
+        ("COLLATE", "batch = attrs.evolve(batch, tokens=0)", 'collate: expected a whole number of "tokens", got 0'),
+        ("WEIGHTS", "weights = None", "weights: expected a weight for each loss term, got NoneType"),
+        ("WEIGHTS", "weights = {'small': 'x'}", "weights: expected a number as weight of \"small\", got 'x'"),
         ("HEAD_ROLES", "roles['bias'] = 'embedding'", "head_roles: expected a role such as head|scalar for bias"),
     ],
 )
@@ -115,6 +123,11 @@ def test_the_part_that_does_nonsense_is_named(tmp_path, book, place, code, messa
     assert str(raised.value).startswith(f"{part} (local file mine.py sha256:")
     assert message in str(raised.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_plugin_that_leaves_in_the_middle_is_no_success(tmp_path, book):
+    with pytest.raises(lmkit.PluginError, match=r"a plugin left in the middle of training: SystemExit"):
+        train(tmp_path, book, steps=9, COLLATE="if progress: raise SystemExit(0)")
 
 
 def test_without_nonsense_it_trains(tmp_path, book):

@@ -48,6 +48,12 @@ class ClassificationConfig:
     attention: Literal["bidirectional", "causal"] = "bidirectional"
     """As the encoder was pre-trained: bidirectional for masked language models, causal for a GPT."""
 
+    def __attrs_post_init__(self) -> None:
+        if len(set(self.labels)) < len(self.labels) or "" in self.labels:
+            raise ValueError(f"labels: expected different names, got {list(self.labels)}")
+        if self.labels and (unknown := sorted(self.class_weights.keys() - set(self.labels))):
+            raise ValueError(f"class_weights: {', '.join(unknown)} is none of labels {', '.join(self.labels)}")
+
 
 class Classification(Task):
     """The class of a text; one answer a row, in order.

@@ -23,7 +23,7 @@ Pooling = Literal["own", "mean"]
 class ClassifyConfig:
     """The classes, and how a sequence's states become scores of them."""
 
-    labels: tuple[str, ...] = attrs.field(validator=validators.min_len(1))
+    labels: tuple[str, ...] = attrs.field()
     """The classes, in the order of the head's scores."""
     several: bool = False
     """Whether a sequence may have several classes, or none: each is then decided alone."""
@@ -39,6 +39,8 @@ class ClassifyConfig:
     """As the encoder was pre-trained: bidirectional for masked language models, causal for a GPT."""
 
     def __attrs_post_init__(self) -> None:
+        if not self.labels:
+            raise ValueError("expected at least one label")
         if len(set(self.labels)) < len(self.labels):
             raise ValueError(f"labels {list(self.labels)} are not all different")
         if unknown := sorted(self.class_weights.keys() - set(self.labels)):

@@ -1,0 +1,173 @@
+"""Classification on a model that is really pre-trained and fine-tuned: what it learns, and what it refuses."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lmkit
+from lmkit.recipe import read_finetuning
+from lmkit.run.finetune import trainee_of
+
+BOOK = "\n".join(f"The {a} {b} was {c} in the {d}." for a in ("old", "red", "big") for b in ("fox", "cat", "dog", "hen")
+                 for c in ("good", "bad", "kind", "mean") for d in ("wood", "barn", "yard"))  # fmt: skip
+GOOD, BAD = ("good", "kind"), ("bad", "mean")
+TRAIN = {"precision": "fp32", "compile": "off", "threads": 1, "evaluate_every_steps": 0}
+
+
+def spelled(number: int) -> str:
+    """A number in words of the book, so that no two rows are alike."""
+    return " ".join("old" if digit == "1" else "red" for digit in f"{number:06b}")
+
+
+def rows(count: int = 48, names: Sequence[str] = ("good", "bad")) -> list[dict[str, Any]]:
+    made = []
+    for number in range(count):
+        side = number % 2
+        word = (GOOD, BAD)[side][number // 2 % 2]
+        animal = ("fox", "cat", "dog", "hen", "cow")[number % 5]
+        made.append({"text": f"The {spelled(number)} {animal} was {word}.", "label": names[side]})
+    return made
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> lmkit.Run:
+    folder = tmp_path_factory.mktemp("bert")
+    (folder / "book.txt").write_text(BOOK)
+    recipe = {
+        "tokenizer": {"use": "wordpiece", "vocab_size": 300},
+        "data": {"train": [str(folder / "book.txt")], "document": "line"},
+        "encoder": {"use": "bert", "layers": 1, "width": 32, "heads": 2},
+        "objective": {"use": "mlm"},
+        "train": {**TRAIN, "steps": 20, "block_tokens": 32, "batch_tokens": 512},
+    }
+    return lmkit.pretrain(recipe, run=folder / "run", quiet=True)
+
+
+def write(path: Path, made: Sequence[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in made))
+    return str(path)
+
+
+def recipe(train: Any, *, steps: int = 60, validation: Any = 0.0, **task: Any) -> dict[str, Any]:
+    data = {"train": [train], **({"validation": validation} if validation else {})}
+    rates = {"learning_rate": 0.01, "matrix_learning_rate": 0.02}
+    return {
+        "task": {"use": "classification", **task},
+        "data": data,
+        "train": {**TRAIN, **rates, "steps": steps, "batch_tokens": 512},
+    }
+
+
+def test_it_learns_classes_evaluates_and_answers(tmp_path: Path, bert: lmkit.Run) -> None:
+    run = lmkit.finetune(bert, recipe(write(tmp_path / "a.jsonl", rows())), run=tmp_path / "run", quiet=True)
+    found = lmkit.evaluate(run, rows=tmp_path / "a.jsonl")["rows"]
+    assert found["accuracy"] > 0.9
+    assert found["macro_f1"] > 0.9
+    assert (found["rows"], found["scored"], found["unread"]) == (48, 48, 0)
+    answer = run.classify(rows()[2]["text"])
+    assert answer["label"] == rows()[2]["label"]
+    assert sum(answer["probabilities"].values()) == pytest.approx(1)
+
+
+def test_labels_and_weights_come_from_the_table(tmp_path: Path, bert: lmkit.Run) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("body,topics\n" + "".join(f"{r['text']},{r['label']};any\n" for r in rows()))
+    task = {"column": "body", "label_column": "topics", "several": True, "separator": ";", "pooling": "mean"}
+    run = lmkit.finetune(bert, recipe(str(path), **task), run=tmp_path / "run", quiet=True)
+    assert run.classify("The fox was mean.")["labels"] == ["any", "bad"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": None}, r"a.jsonl:3: column \"label\": wanted a label, got None"),
+        ({"label": True}, r"a.jsonl:3: column \"label\": wanted a label, got True"),
+        ({"label": ""}, r"a.jsonl:3: column \"label\": wanted a label, got ''"),
+        ({"label": "ugly"}, r"a.jsonl:3: column \"label\": label \"ugly\" is not among bad, good"),
+        ({"text": 7}, r"a.jsonl:3: column \"text\": wanted text, got int 7"),
+    ],
+)
+def test_a_bad_row_is_named_before_training(
+    tmp_path: Path, bert: lmkit.Run, change: dict[str, Any], message: str
+) -> None:
+    made = rows()
+    made[2] |= change
+    table = recipe(write(tmp_path / "a.jsonl", made), labels=["bad", "good"])
+    with pytest.raises(lmkit.DataError, match=message):
+        lmkit.finetune(bert, table, run=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+    table["data"]["bad_input"] = "skip"
+    table["train"]["steps"] = 1
+    assert lmkit.finetune(bert, table, run=tmp_path / "run", quiet=True).step == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"labels": ["a", "b", "a"]}, "task: labels: expected different names"),
+        ({"labels": ["bad", "good"], "class_weights": {"nope": 2.0}}, "task: class_weights: nope is none of labels"),
+        ({"class_weights": {"nope": 2.0}}, "class_weights names nope, which is none of bad, good"),
+    ],
+)
+def test_wrong_labels_in_the_config_are_told(
+    tmp_path: Path, bert: lmkit.Run, task: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(lmkit.ConfigError) as raised:
+        lmkit.finetune(bert, recipe(write(tmp_path / "a.jsonl", rows()), **task), run=tmp_path / "run", quiet=True)
+    assert message in str(raised.value)
+
+
+def test_a_validation_label_that_training_lacks_is_named(tmp_path: Path, bert: lmkit.Run) -> None:
+    train, other = write(tmp_path / "a.jsonl", rows()), write(tmp_path / "b.jsonl", rows(4, ("good", "vile")))
+    with pytest.raises(lmkit.DataError, match=r'b.jsonl:2: label "vile" is not among those of the training rows'):
+        lmkit.finetune(bert, recipe(train, validation=[other]), run=tmp_path / "run", quiet=True)
+
+
+def test_a_held_out_share_shares_no_row_and_may_have_a_label_alone(tmp_path: Path, bert: lmkit.Run) -> None:
+    rare = [{"text": f"The {spelled(n)} owl.", "label": f"rare{n}"} for n in range(20)]
+    table = recipe({"path": write(tmp_path / "a.jsonl", rows() + rare), "weight": 3.0}, validation=0.2)
+    trainee = trainee_of(read_finetuning(table), bert)
+    learned = {e.tokens.tobytes() for e in trainee.source.examples(0, len(trainee.source))}
+    held = [e.tokens.tobytes() for e in trainee.validation["validation"]]
+    assert len(held) == 14
+    assert not learned & set(held)
+    assert len(trainee.source) == 3 * (68 - 14)
+    assert len(trainee.parts.labels) == 22
+
+
+def test_rows_that_changed_are_not_resumed_on(tmp_path: Path, bert: lmkit.Run) -> None:
+    path = tmp_path / "a.jsonl"
+    lmkit.finetune(bert, recipe(write(path, rows()), steps=2), run=tmp_path / "run", quiet=True)
+    write(path, rows(names=("bad", "good")))
+    with pytest.raises(lmkit.RunError, match=r"the data is not what the run was trained on \(examples differ\)"):
+        lmkit.resume(tmp_path / "run", overrides=["train.steps=3"], quiet=True)
+
+
+def test_other_labels_get_a_fresh_head(tmp_path: Path, bert: lmkit.Run) -> None:
+    first = lmkit.finetune(bert, recipe(write(tmp_path / "a.jsonl", rows()), steps=2), run=tmp_path / "run", quiet=True)
+    three = [*rows(names=("x", "y")), {"text": "The owl.", "label": "z"}]
+    with pytest.warns(UserWarning, match="knows other labels: this task gets a fresh head"):
+        tuned = lmkit.finetune(
+            first, recipe(write(tmp_path / "b.jsonl", three), steps=2), run=tmp_path / "again", quiet=True
+        )
+    assert set(tuned.classify("The owl.")["probabilities"]) == {"x", "y", "z"}
+
+
+def test_rows_that_cannot_be_scored_are_counted(tmp_path: Path, bert: lmkit.Run) -> None:
+    run = lmkit.finetune(bert, recipe(write(tmp_path / "a.jsonl", rows())), run=tmp_path / "run", quiet=True)
+    mixed = [rows()[0], {"text": "no label"}, {"body": "no text", "label": "good"}, {"text": "odd", "label": "vile"}]
+    found = lmkit.evaluate(run, rows=write(tmp_path / "c.jsonl", mixed))["rows"]
+    assert {name: found[name] for name in ("rows", "scored", "unread", "accuracy")} == {
+        "rows": 4,
+        "scored": 2,
+        "unread": 1,
+        "accuracy": 0.5,
+    }
+    write(tmp_path / "d.jsonl", [*rows()[:2], {"text": "a", "label": ""}])
+    with pytest.raises(lmkit.DataError, match=r"d.jsonl:3: column"):
+        lmkit.evaluate(run, rows=tmp_path / "d.jsonl")
+    with pytest.raises(lmkit.DataError, match='objective "classify" does not score plain text; give rows of its task'):
+        lmkit.evaluate(run, text=[tmp_path / "a.jsonl"])
