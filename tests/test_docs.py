@@ -24,7 +24,7 @@ def _blocks(path: Path) -> list[str]:
 
 def test_the_readmes_code_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     blocks = _blocks(ROOT / "README.md")
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     (tmp_path / "lmkit").symlink_to(ROOT / "lmkit")
     monkeypatch.chdir(tmp_path)
     shorter = {'"minutes": 1': '"steps": 3', '"epochs": 1': '"steps": 2'}

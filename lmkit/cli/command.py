@@ -31,6 +31,16 @@ Changes = Annotated[
         default_factory=list,
     ),
 ]
+TaskOptions = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a field of the task, such as top_k=3.",
+        show_default=False,
+        default_factory=list,
+    ),
+]
 LocalFiles = Annotated[
     list[Path],
     typer.Option(

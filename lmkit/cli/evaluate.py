@@ -18,7 +18,10 @@ def evaluate(
     text: Annotated[
         list[Path],
         typer.Option(
-            metavar="FILE", help="Text to score: bits per byte, perplexity. May be repeated.", default_factory=list
+            metavar="FILE",
+            help="Text to score: bits per byte, perplexity. May be repeated.",
+            show_default=False,
+            default_factory=list,
         ),
     ],
     rows: Annotated[Path | None, typer.Option(metavar="FILE", help="Rows to score with the run's task.")] = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lmkit.cli.answer import Answer, as_json
-from lmkit.cli.command import Folder, LocalFiles
+from lmkit.cli.command import Folder, LocalFiles, TaskOptions
 
 
 def predict(
@@ -22,10 +22,12 @@ def predict(
     rows: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Rows to answer: .jsonl and the like, or - for stdin.")
     ] = None,
+    options: TaskOptions,
     local_files: LocalFiles,
 ) -> Answer:
     """Answer texts or rows, a JSON line each."""
     import lmkit.run
 
-    answers = lmkit.run.predict(lmkit.run.load(run, local_files=local_files), task=task, rows=rows, texts=texts)
+    loaded = lmkit.run.load(run, local_files=local_files)
+    answers = lmkit.run.predict(loaded, task=task, rows=rows, texts=texts, overrides=options)
     return Answer(map(as_json, answers), lambda: {"predictions": list(answers)})

@@ -11,8 +11,9 @@ def table(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
     width = max((len(name) for name, value in values.items() if not isinstance(value, Mapping)), default=0)
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield f"{indent}{_words(name)}"
-            yield from table(value, indent + "  ")
+            if value:
+                yield f"{indent}{_words(name)}"
+                yield from table(value, indent + "  ")
         elif isinstance(value, (list, tuple)):
             for number, item in enumerate(value):
                 yield f"{indent}{_words(name) if number == 0 else '':{width}}  {_said(item)}"
@@ -33,5 +34,5 @@ def _said(value: Any) -> str:
         case int():
             return f"{value:,}"
         case float():
-            return f"{value:.4g}"
+            return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return str(value)

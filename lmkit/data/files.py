@@ -65,9 +65,9 @@ def _expand(path: Path) -> list[Path]:
         found = sorted(match for match in matches if match.is_file() or _is_dataset(match))
         wanted = "a pattern that matches no file"
     else:
-        raise DataError(f"{path}: no such file or folder. Correct the path in [data]")
+        raise DataError(f"{path}: no such file or folder. Correct the path")
     if not found:
-        raise DataError(f"{path}: {wanted}. Correct the path in [data]")
+        raise DataError(f"{path}: {wanted}. Correct the path")
     return found
 
 

@@ -28,9 +28,9 @@ class Training:
     """Tokens of one forward and backward pass; changes memory and speed, never the result."""
     optimizer: Literal["muon", "adamw"] = "muon"
     """Muon for hidden matrices with AdamW for the rest, or AdamW for all."""
-    learning_rate: float = attrs.field(default=0.001, validator=[validators.ge(0), validators.le(1000)])
+    learning_rate: float = attrs.field(default=0.001, validator=[validators.ge(0), validators.le(1e30)])
     """AdamW's peak learning rate."""
-    matrix_learning_rate: float = attrs.field(default=0.01, validator=[validators.ge(0), validators.le(1000)])
+    matrix_learning_rate: float = attrs.field(default=0.01, validator=[validators.ge(0), validators.le(1e30)])
     """Muon's peak learning rate, for hidden matrices."""
     beta1: float = attrs.field(default=0.9, validator=[validators.ge(0), validators.lt(1)])
     """AdamW's decay of the gradient's running mean."""

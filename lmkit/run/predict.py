@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from lmkit.config import override
 from lmkit.data.rows import read_rows
 from lmkit.data.settings import Data
 from lmkit.errors import DataError
@@ -23,12 +24,15 @@ def predict(
     task: str | None = None,
     rows: Path | str | Iterable[Row] | None = None,
     texts: Sequence[str] = (),
+    overrides: Sequence[str] = (),
     **options: Any,
 ) -> Iterator[Any]:
     """The answers of a run to `texts`, then to `rows`: a file of rows, "-" for JSON lines on stdin, or rows themselves.
 
-    `task` names one where several read the run's head; `options` are fields of its Config.
+    `task` names one where several read the run's head; `options` are fields of its Config, and so are those that
+    `overrides`, such as "top_k=3", set.
     """
+    options = override(options, overrides)
     if not texts and rows is None:
         raise DataError("predict: expected texts or rows, got neither")
     loaded = run if isinstance(run, Run) else load(run)

@@ -21,7 +21,7 @@ from lmkit.engine.feed import Source
 from lmkit.engine.loop import Engine, Saving
 from lmkit.engine.settings import Training
 from lmkit.engine.state import Snapshot, State
-from lmkit.errors import CheckpointError, PluginError
+from lmkit.errors import CheckpointError, Interrupted, PluginError
 from lmkit.model import Model
 from lmkit.recipe import Finetuning, Pretraining, tables
 from lmkit.registry import Registry
@@ -122,6 +122,8 @@ def train(
     once_restored()
     try:
         engine.train()
+    except Interrupted as stopped:
+        raise Interrupted(f"{stopped}. Go on with: lmkit resume {folder}") from None
     except (SystemExit, GeneratorExit) as error:  # neither is a plugin's to raise: it would look like a success
         raise PluginError(f"a plugin left in the middle of training: {told(error)}") from error
 

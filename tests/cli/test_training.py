@@ -135,7 +135,7 @@ def test_a_signal_saves_and_the_run_goes_on(recipe: Path, lmkit: Lmkit) -> None:
         rest = run.stderr.read().splitlines()
     assert run.returncode == 3
     assert rest[-1].startswith("error: stopped by SIGTERM after step ")
-    assert rest[-1].endswith("; everything is saved")
+    assert "; everything is saved. Go on with: lmkit resume " in rest[-1]
     step = int(rest[-1].split()[6].rstrip(";"))
     done = lmkit("resume", "runs/a", "--set", f"train.steps={step + 1}")
     assert done.stdout.startswith(f"runs/a: trained to step {step + 1}\n")

@@ -42,9 +42,9 @@ def test_identity_is_of_content_and_format_but_not_of_the_path(write: Write) -> 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("none.txt", "no such file or folder. Correct the path in [data]"),
-        ("none/*.txt", "a pattern that matches no file. Correct the path in [data]"),
-        ("empty", "a folder that holds no file. Correct the path in [data]"),
+        ("none.txt", "no such file or folder. Correct the path"),
+        ("none/*.txt", "a pattern that matches no file. Correct the path"),
+        ("empty", "a folder that holds no file. Correct the path"),
         ("a.parquet.gz", "a gzipped parquet file, which cannot be read in parts. Unpack it with gunzip"),
     ],
 )
