@@ -180,10 +180,8 @@ def test_sigterm_saves_and_exits_with_3(tmp_path, book):
     assert process.returncode == 3
     run = lmkit.load(tmp_path / "run")
     assert run.step >= 3
-    assert (
-        said
-        == f"stopped by SIGTERM after step {run.step}; everything is saved. Go on with: lmkit resume {tmp_path / 'run'}\n"
-    )
+    advice = f"Go on with: lmkit resume {tmp_path / 'run'}"
+    assert said == f"stopped by SIGTERM after step {run.step}; everything is saved. {advice}\n"
 
 
 def test_a_change_that_does_not_fit_leaves_the_config_as_it_was(tmp_path, book):
