@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -68,17 +69,26 @@ def _lines(components: Sequence[dict[str, Any]], plugins: Sequence[Plugin]) -> I
 def check_plugin(
     name: Annotated[str, typer.Argument(help="A component or a distribution.", show_default=False)],
     *,
+    rows: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Rows, four or more, for a task that wants labels.")
+    ] = None,
     local_files: LocalFiles,
     quiet: bool = False,
 ) -> Answer:
     """Run the conformance kit on a component, or on all of a distribution."""
     from lmkit.registry import Registry
+    from lmkit.run.predict import rows_of
     from lmkit.testing import run_checks
+
+    given = None if rows is None else list(rows_of(rows))
 
     plugins = Registry(local_files).plugins()
     reports = []
     for subject in _subjects(name, plugins):
-        report = run_checks(subject if isinstance(subject, str) else subject.load())
+        if isinstance(subject, str):
+            report = run_checks(subject)
+        else:
+            report = run_checks(subject.load(), rows=given if subject.kind == "task" else None)
         if not quiet:
             sys.stderr.write(f"{report}\n")
         reports.append(report)
@@ -87,6 +97,8 @@ def check_plugin(
     passed = all(report.passed for report in reports)
     data = {"passed": passed, "ran": ran, "failed": len(failed), "reports": reports}
     verdict = f"{name}: {ran} checks ran, {len(failed)} failed"
+    if given is None and any("DataError: " in reason for reason in failed):
+        verdict += ". A task that wants more than a text needs rows: --rows FILE"
     return Answer.of(data, *failed, verdict, status=0 if passed else 1)
 
 

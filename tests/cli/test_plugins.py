@@ -65,3 +65,13 @@ def test_a_local_file_is_listed_beside_what_is_installed(lmkit: Lmkit, tmp_path:
     (mine,) = [component for component in found if component["name"] == "my-task"]
     assert mine["distribution"] == "local file mine.py"
     assert mine["version"].startswith("sha256:")
+
+
+def test_a_task_that_wants_labels_is_checked_on_rows(lmkit: Lmkit, tmp_path: Path) -> None:
+    alone = lmkit("plugins", "check", "classification", "--quiet", status=1)
+    assert alone.stdout.endswith("A task that wants more than a text needs rows: --rows FILE\n")
+    rows = tmp_path / "rows.jsonl"
+    texts = ("a good film of old men", "so dull that nobody laughs", "the best of all songs", "we left before the end")
+    rows.write_text("".join(json.dumps({"text": t, "label": "ab"[n % 2]}) + "\n" for n, t in enumerate(texts)))
+    done = lmkit("plugins", "check", "classification", "--rows", rows, "--quiet")
+    assert done.stdout == "classification: 18 checks ran, 0 failed\n"
