@@ -45,7 +45,7 @@ class Squares(Objective[Batch]):
 
     name = "squares"
     head_kind = "scale"
-    attention: ClassVar[Attention] = "bidirectional"
+    attention: Attention = "bidirectional"
 
     def __init__(self, config: Any, vocabulary: Vocabulary) -> None: ...
 
@@ -72,7 +72,7 @@ class Pooled(Squares):
 
 class Ahead(Squares):
     name = "ahead"
-    attention: ClassVar[Attention] = "causal"
+    attention: Attention = "causal"
 
 
 class Across(Squares):

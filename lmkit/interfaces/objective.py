@@ -28,11 +28,11 @@ class Objective(ABC, Generic[Its]):
     """Raised when the head's weights change their names or meaning."""
     head_kind: ClassVar[str]
     """What is predicted where: "token" (at the position itself), "next-token", "classify", "tag", "span", ..."""
-    attention: ClassVar[Attention]
-    """What it needs of an encoder."""
+    attention: Attention
+    """What it needs of an encoder: of the class, or of an instance whose config decides."""
     needs_context: ClassVar[bool] = False
     """Whether its batches carry a second Packed for the encoder to read across."""
-    pools: ClassVar[bool] = False
+    pools: bool = False
     """Whether its loss uses `Encoder.pool`; where not, the encoder's pooler is frozen."""
 
     @abstractmethod

@@ -31,6 +31,11 @@ class Task(ABC):
     def __init__(self, config: Any, tokenizer: Tokenizer) -> None:
         """Raises FitError where the tokenizer lacks a special token that the task needs."""
 
+    @property
+    def metric(self) -> str | None:
+        """Which metric of `score` says what checkpoint is best, the higher the better; None: the loss, the lower."""
+        return None
+
     @abstractmethod
     def build_objective(self, labels: Sequence[str]) -> Objective[Any]:
         """The objective that fine-tunes for this task; `labels` are what `all_labels` made of those in the data."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 import attrs
 import numpy as np
@@ -76,7 +75,7 @@ class Denoising(_Predicting):
 
     name = "reference-denoising"
     head_kind = "token"
-    attention: ClassVar[Attention] = "bidirectional"
+    attention: Attention = "bidirectional"
 
     def __init__(self, config: PredictingConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -103,7 +102,7 @@ class Continuing(_Predicting):
 
     name = "reference-continuing"
     head_kind = "next-token"
-    attention: ClassVar[Attention] = "causal"
+    attention: Attention = "causal"
 
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> ScoredBatch:
         inputs, _ = pack(examples, attention=self.attention, filler=self._special["pad"])
@@ -117,7 +116,7 @@ class Prefixed(_Predicting):
 
     name = "reference-prefixed"
     head_kind = "next-token"
-    attention: ClassVar[Attention] = "mixed"
+    attention: Attention = "mixed"
 
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> ScoredBatch:
         reach = [np.concatenate([_half_seen(n) for n in example.lengths]) for example in examples]

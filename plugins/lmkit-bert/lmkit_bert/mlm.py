@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 import attrs
 import numpy as np
@@ -55,7 +54,7 @@ class MaskedLanguageModelling(Objective[ScoredBatch]):
     name = "mlm"
     Config = MaskedConfig
     head_kind = "token"
-    attention: ClassVar[Attention] = "bidirectional"
+    attention: Attention = "bidirectional"
 
     def __init__(self, config: MaskedConfig, vocabulary: Vocabulary) -> None:
         if "mask" not in vocabulary.special:

@@ -45,6 +45,8 @@ class ClassificationConfig:
     """One state for a text: the encoder's own (BERT's pooler, GPT's last token), or the mean of all."""
     dropout: float = attrs.field(default=0.1, validator=[validators.ge(0), validators.lt(1)])
     """Share of that state dropped in training."""
+    metric: Literal["accuracy", "micro_f1", "macro_f1", "loss"] = "accuracy"
+    """What says which checkpoint is best."""
     attention: Literal["bidirectional", "causal"] = "bidirectional"
     """As the encoder was pre-trained: bidirectional for masked language models, causal for a GPT."""
 
@@ -70,6 +72,10 @@ class Classification(Task):
     def __init__(self, config: ClassificationConfig, tokenizer: Tokenizer) -> None:
         self.config = config
         self.tokenizer = tokenizer
+
+    @property
+    def metric(self) -> str | None:
+        return None if self.config.metric == "loss" else self.config.metric
 
     def build_objective(self, labels: Sequence[str]) -> Classify:
         config = ClassifyConfig(

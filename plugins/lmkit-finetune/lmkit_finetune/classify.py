@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import attrs
 import torch
@@ -92,13 +92,13 @@ class Classify(Objective[ClassifyBatch]):
     name = "classify"
     Config = ClassifyConfig
     head_kind = "classify"
-    attention: ClassVar[Attention] = "bidirectional"
-    pools: ClassVar[bool] = True
+    attention: Attention = "bidirectional"
+    pools: bool = True
 
     def __init__(self, config: ClassifyConfig, vocabulary: Vocabulary) -> None:
         self.config = config
-        self.attention = config.attention  # type: ignore[misc]  # of this instance, not of the class
-        self.pools = config.pooling == "own"  # type: ignore[misc]
+        self.attention = config.attention
+        self.pools = config.pooling == "own"
         self._filler = vocabulary.special["pad"]
         self._numbers = {label: number for number, label in enumerate(config.labels)}
         self._weights = torch.tensor([config.class_weights.get(label, 1.0) for label in config.labels])

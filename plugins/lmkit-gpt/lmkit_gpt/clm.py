@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 import attrs
 import numpy as np
@@ -28,7 +27,7 @@ class CausalLanguageModelling(Objective[ScoredBatch]):
     name = "clm"
     Config = CausalConfig
     head_kind = "next-token"
-    attention: ClassVar[Attention] = "causal"
+    attention: Attention = "causal"
 
     def __init__(self, config: CausalConfig, vocabulary: Vocabulary) -> None:
         self.config = config
