@@ -21,6 +21,7 @@ from lmkit.run.folder import CONFIG
 from lmkit.run.load import load
 from lmkit.run.predict import rows_of
 from lmkit.run.run import BATCH_TOKENS, Run
+from lmkit.run.scores import scored
 from lmkit.run.texts import blocks_of, fingerprint_of
 
 
@@ -30,7 +31,8 @@ def evaluate(
     """Score a run on text, on rows of its task, or on both.
 
     Of text: each term's mean loss and perplexity, what else the objective measures, and, where every token is
-    predicted, bits per byte over disjoint windows of the run's block_tokens.  Of rows: the task's metrics.
+    predicted, bits per byte over disjoint windows of the run's block_tokens.  Of rows: the task's metrics, and for
+    each the interval in which 95 % of resampled rows have it.
     """
     if not text and rows is None:
         raise DataError("evaluate: expected text or rows, got neither")
@@ -85,23 +87,8 @@ def _on_text(run: Run, paths: Sequence[Path]) -> dict[str, Any]:
     return found
 
 
-def _on_rows(run: Run, rows: Path | str | Iterable[Row]) -> dict[str, float]:
-    task = run.task()
+def _on_rows(run: Run, rows: Path | str | Iterable[Row]) -> dict[str, Any]:
     asked, kept = tee(rows_of(rows))
-    total: Counter[str] = Counter()
-    answered = 0
-    unread = scored = 0
-    for row, answer in zip(kept, run.predict(asked), strict=True):
-        answered += 1
-        if isinstance(answer, dict) and answer.keys() == {"error"}:
-            unread += 1
-            continue
-        try:
-            sums = task.tally(answer, row)
-        except DataError as error:
-            raise DataError(f"{getattr(row, 'place', f'row {answered}')}: {error}") from None
-        scored += bool(sums)
-        total.update(sums)
-    if not total:
-        raise DataError(f"evaluate: none of {answered} rows has the gold answer that task {task.name} scores")
-    return {"rows": answered, "scored": scored, "unread": unread, **task.score(total)}
+    scores = scored(run.task(), kept, run.predict(asked))
+    counts = {"rows": scores.rows, "scored": scores.scored, "unread": scores.unread}
+    return {**counts, **scores.metrics(), "intervals": scores.intervals()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from lmkit.batch import Example, pack
 from lmkit.config import structure
-from lmkit.errors import DataError, FitError
+from lmkit.errors import DataError, FitError, PluginError
 from lmkit.interfaces import Task, Tokenizer
 from lmkit.model import Model, why_not_task
 from lmkit.recipe import Chosen
@@ -154,10 +155,17 @@ class Run:
 
         return answer
 
-    def _tasks(self) -> list[type[Task]]:
-        components = [c for c in self.registry.components() if c.kind == "task"]
-        loaded: list[type[Task]] = [c.load() for c in components]
-        return [task for task in loaded if self.head_kind in task.reads]
+    def _tasks(self) -> Iterator[type[Task]]:
+        """The installed tasks that read this run's head; one that cannot be imported is warned about."""
+        for component in self.registry.components():
+            if component.kind == "task":
+                try:
+                    task: type[Task] = component.load()
+                except PluginError as error:
+                    warnings.warn(f"left out: {error}", stacklevel=2)
+                    continue
+                if self.head_kind in task.reads:
+                    yield task
 
     def _only_task(self) -> str:
         names = sorted(task.name for task in self._tasks())

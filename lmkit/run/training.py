@@ -13,12 +13,14 @@ import attrs
 import torch
 
 from lmkit.batch import Example
-from lmkit.checkpoint import Checkpoint, save
+from lmkit.checkpoint import Checkpoint, save, step_name
+from lmkit.engine.best import Judge
 from lmkit.engine.device import choose
 from lmkit.engine.distributed import Processes
 from lmkit.engine.events import Observer, Resumed
 from lmkit.engine.feed import Source
-from lmkit.engine.loop import Engine, Saving
+from lmkit.engine.loop import Engine
+from lmkit.engine.saving import Saving
 from lmkit.engine.settings import Training
 from lmkit.engine.state import Snapshot, State
 from lmkit.errors import CheckpointError, Interrupted, PluginError
@@ -46,6 +48,8 @@ class Trainee:
     """Tokens of an example on average, filler included."""
     fingerprints: Mapping[str, Any]
     """What the data is known by: a resume compares it."""
+    judge: Judge | None = None
+    """What tells which of its checkpoints is best."""
     static_shapes: bool
     """Whether all batches have one shape; compiled code is made anew for each."""
 
@@ -61,6 +65,8 @@ def engine_of(
     """An engine that stands before the first step, or at `state`, whose choices it keeps."""
     objective, encoder = trainee.model.objective, trainee.model.encoder
     choices = state.choices if state is not None else None
+    trainee.model.freeze(recipe.train.frozen_layers)
+    depths = trainee.model.depths() if recipe.train.layer_decay < 1 else {}
     return Engine(
         model=trainee.model,
         measure=trainee.model.measure,
@@ -76,6 +82,8 @@ def engine_of(
         seed=recipe.seed,
         observers=observers,
         saving=saving,
+        scales={name: recipe.train.layer_decay**depth for name, depth in depths.items()},
+        judge=trainee.judge,
     )
 
 
@@ -169,6 +177,7 @@ def _writer(folder: Path, trainee: Trainee, recipe: Pretraining | Finetuning) ->
             "config": tables(recipe),
             "environment": environment(choices.threads, Processes.current().world),
         }
+        best = snapshot.state.best
         path = save(
             folder,
             snapshot.state.step,
@@ -177,6 +186,7 @@ def _writer(folder: Path, trainee: Trainee, recipe: Pretraining | Finetuning) ->
             components=trainee.parts.records(),
             folders={"tokenizer": trainee.parts.tokenizer.save},
             keep=recipe.checkpoint.keep,
+            protect=() if best is None else (step_name(best.step),),
         )
         return str(path)
 

@@ -19,7 +19,7 @@ def _matrices() -> list[nn.Parameter]:
 
 def test_muon_is_torchs_muon_on_plain_matrices():
     mine, theirs = _matrices(), _matrices()
-    ours = Muon(mine, [1] * 4, learning_rate=0.02, momentum=0.95, weight_decay=0.1, dtype=torch.bfloat16)
+    ours = Muon(mine, [1] * 4, [1.0] * 4, learning_rate=0.02, momentum=0.95, weight_decay=0.1, dtype=torch.bfloat16)
     reference = torch.optim.Muon(theirs, lr=0.02, momentum=0.95, weight_decay=0.1, nesterov=True)
     for step in range(4):
         for number, (one, other) in enumerate(zip(mine, theirs, strict=True)):
@@ -47,8 +47,8 @@ def test_a_stack_of_three_is_orthogonalized_as_three():
     for parameter, part in zip(alone, gradient.chunk(3), strict=True):
         parameter.grad = part.clone()
     settings = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0, "dtype": torch.float32}
-    Muon([stacked], [3], **settings).step(1.0)
-    Muon(alone, [1, 1, 1], **settings).step(1.0)
+    Muon([stacked], [3], [1.0], **settings).step(1.0)
+    Muon(alone, [1, 1, 1], [1.0] * 3, **settings).step(1.0)
     assert torch.allclose(stacked.detach(), torch.cat([p.detach() for p in alone]), atol=1e-6)
 
 
