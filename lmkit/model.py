@@ -42,12 +42,14 @@ class Model(nn.Module):
         layers = self.encoder.layers
         owner = {id(p): number for number, layer in enumerate(layers) for p in layer.parameters()}
         depths = {}
-        lowest = len(layers) + 1
-        following = False  # whether a layer came before, in the order in which the encoder made its parts
+        before_layers = True  # in the order in which the encoder made its parts
         for name, parameter in self.encoder.named_parameters():
-            number = owner.get(id(parameter))
-            following = following or number is not None
-            depths[f"encoder.{name}"] = len(layers) - number if number is not None else 0 if following else lowest
+            number = owner.get(id(parameter), -1 if before_layers else len(layers))
+            before_layers = number < 0
+            depths[f"encoder.{name}"] = len(layers) - number
+        if self.encoder.pooler is not None:
+            pooler = {id(p) for p in self.encoder.pooler.parameters()}
+            depths |= {f"encoder.{name}": 0 for name, p in self.encoder.named_parameters() if id(p) in pooler}
         return depths | {f"head.{name}": 0 for name, _ in self.head.named_parameters()}
 
     def freeze(self, layers: int | Literal["all"]) -> None:

@@ -30,5 +30,5 @@ def evaluate(
     """Score a run on text or on rows."""
     import lmkit.run
 
-    found = lmkit.run.evaluate(lmkit.run.load(run, local_files=local_files), text=text, rows=rows)
+    found = lmkit.run.evaluate(run, text=text, rows=rows, local_files=local_files)
     return Answer.of(found, *table(found))

@@ -22,21 +22,30 @@ from lmkit.run.load import load
 from lmkit.run.predict import rows_of
 from lmkit.run.run import BATCH_TOKENS, Run
 from lmkit.run.scores import scored
+from lmkit.run.seeds import compared, members
 from lmkit.run.texts import blocks_of, fingerprint_of
 
 
 def evaluate(
-    run: Path | str | Run, *, text: Sequence[Path | str] = (), rows: Path | str | Iterable[Row] | None = None
+    run: Path | str | Run,
+    *,
+    text: Sequence[Path | str] = (),
+    rows: Path | str | Iterable[Row] | None = None,
+    local_files: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Score a run on text, on rows of its task, or on both.
 
     Of text: each term's mean loss and perplexity, what else the objective measures, and, where every token is
     predicted, bits per byte over disjoint windows of the run's block_tokens.  Of rows: the task's metrics, and for
-    each the interval in which 95 % of resampled rows have it.
+    each the interval in which 95 % of resampled rows have it.  A folder with the runs of several seeds gives what was
+    found for each, the mean and the spread.
     """
     if not text and rows is None:
         raise DataError("evaluate: expected text or rows, got neither")
-    loaded = run if isinstance(run, Run) else load(run)
+    if not isinstance(run, Run) and (runs := members(Path(run))):
+        kept = rows if rows is None or isinstance(rows, (str, Path)) else list(rows)
+        return compared({p.name: evaluate(p, text=text, rows=kept, local_files=local_files) for p in runs})
+    loaded = run if isinstance(run, Run) else load(run, local_files=local_files)
     found: dict[str, Any] = {}
     if text:
         found["text"] = _on_text(loaded, [Path(path) for path in text])

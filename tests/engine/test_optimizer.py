@@ -75,3 +75,21 @@ def test_a_state_that_lacks_a_tensor_is_refused_by_name():
     optimizer = Optimizer(model, roles, Training(steps=1), matrix_dtype=torch.float32)
     with pytest.raises(KeyError, match=r"weight\.momentum"):
         optimizer.load({})
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_parameter_learns_at_its_share_of_the_rate(optimizer):
+    def moved(scales):
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+        roles = {n: "hidden" if p.ndim == 2 else "scalar" for n, p in model.named_parameters()}
+        settings = Training(steps=1, optimizer=optimizer, weight_decay=0.0)
+        before = {n: p.detach().clone() for n, p in model.named_parameters()}
+        made = Optimizer(model, roles, settings, scales=scales, matrix_dtype=torch.float32)
+        model(torch.ones(4, 8)).square().sum().backward()
+        made.step(1.0)
+        return {n: p.detach() - before[n] for n, p in model.named_parameters()}
+
+    whole, scaled = moved({}), moved({"0.weight": 0.5, "0.bias": 0.25})
+    for name, share in {"0.weight": 0.5, "0.bias": 0.25, "1.weight": 1.0, "1.bias": 1.0}.items():
+        torch.testing.assert_close(scaled[name], share * whole[name], rtol=1e-4, atol=1e-7)
