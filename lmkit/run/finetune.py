@@ -16,6 +16,7 @@ from lmkit.engine.best import Judge, Stop
 from lmkit.engine.events import Observer
 from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, Task
+from lmkit.lora.adapters import check_adaptable
 from lmkit.model import Model, check_length, join, why_not
 from lmkit.recipe import Finetuning, read_finetuning
 from lmkit.registry import Registry, default_registry
@@ -84,6 +85,9 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
     longest = "the longest example of the task, which its own settings bound, has"
     check_length(start.module.encoder, source.longest, longest)
     model = _model(parts, start, recipe.seed)
+    model.freeze(recipe.train.frozen_layers)
+    if recipe.lora is not None:
+        check_adaptable(model)
     return Trainee(
         parts=parts,
         model=model,

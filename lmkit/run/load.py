@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lmkit.checkpoint import Checkpoint, check_components, newest, of_step
+from lmkit.config import structure
 from lmkit.errors import CheckpointError, IntegrityError, RunError
 from lmkit.interfaces import Tokenizer
+from lmkit.lora import Lora
+from lmkit.lora.adapters import merged
 from lmkit.model import Model, join
 from lmkit.registry import Registry, default_registry
 from lmkit.run.folder import config_of
@@ -97,6 +100,9 @@ def model_of(checkpoint: Checkpoint, parts: Parts) -> Model:
     weights = checkpoint.tensors("model")
     if "ema" in checkpoint.stems:
         weights |= checkpoint.tensors("ema")
+    lora = checkpoint.state.get("config", {}).get("lora")
+    if lora is not None:
+        weights = merged(weights, structure(Lora, lora, source=str(checkpoint.path), path="lora"))
     [version] = [r["state_version"] for r in checkpoint.components if r["kind"] == "encoder"]
     if version < encoder.state_version:
         mine = {n.removeprefix("encoder."): t for n, t in weights.items() if n.startswith("encoder.")}

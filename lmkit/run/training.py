@@ -24,6 +24,7 @@ from lmkit.engine.saving import Saving
 from lmkit.engine.settings import Training
 from lmkit.engine.state import Snapshot, State
 from lmkit.errors import CheckpointError, Interrupted, PluginError
+from lmkit.lora.adapters import adapt, of_adapted
 from lmkit.model import Model
 from lmkit.recipe import Finetuning, Pretraining, tables
 from lmkit.registry import Registry
@@ -65,12 +66,15 @@ def engine_of(
     """An engine that stands before the first step, or at `state`, whose choices it keeps."""
     objective, encoder = trainee.model.objective, trainee.model.encoder
     choices = state.choices if state is not None else None
-    trainee.model.freeze(recipe.train.frozen_layers)
-    depths = trainee.model.depths() if recipe.train.layer_decay < 1 else {}
+    model, decay = trainee.model, recipe.train.layer_decay
+    roles, scales = model.roles(), {name: decay**depth for name, depth in model.depths().items()}
+    if isinstance(recipe, Finetuning) and recipe.lora is not None:
+        adapt(model, recipe.lora, seed=recipe.seed)
+        roles, scales = of_adapted(model, roles, "head"), of_adapted(model, scales, 1.0)
     return Engine(
-        model=trainee.model,
-        measure=trainee.model.measure,
-        roles=trainee.model.roles(),
+        model=model,
+        measure=model.measure,
+        roles=roles,
         layers=encoder.layers,
         weights=objective.weights,
         source=trainee.source,
@@ -82,7 +86,7 @@ def engine_of(
         seed=recipe.seed,
         observers=observers,
         saving=saving,
-        scales={name: recipe.train.layer_decay**depth for name, depth in depths.items()},
+        scales=scales,
         judge=trainee.judge,
     )
 
