@@ -50,3 +50,8 @@ def test_mlm_with_a_falling_rate_conforms(check: Check) -> None:
 @pytest.mark.parametrize("check", conformance(FillMask, tokenizer=WORDPIECE, rows=MASKED))
 def test_fill_mask_conforms(check: Check) -> None:
     check()
+
+
+@pytest.mark.parametrize("check", conformance(FillMask, FillMask.Config(pieces=3), tokenizer=WORDPIECE, rows=MASKED))
+def test_fill_mask_with_words_of_several_pieces_conforms(check: Check) -> None:
+    check()
