@@ -87,7 +87,8 @@ def test_the_best_path_is_the_best_of_all_valid_ones(words: int, seed: int) -> N
 
 def test_where_all_may_follow_the_path_takes_each_words_best() -> None:
     scores = np.random.default_rng(1).normal(size=(50, 7))
-    assert (best_path(scores, np.ones((8, 7), bool)) == scores.argmax(1)).all()
+    assert (best_path(scores, np.ones((8, 7), bool)) == best_path(scores, None)).all()
+    assert (best_path(scores, None) == scores.argmax(1)).all()
 
 
 @pytest.mark.data
