@@ -38,6 +38,15 @@ def split_tag(tag: str) -> tuple[str, str]:
     return prefix, kind
 
 
+def is_tag(text: str) -> bool:
+    """Whether `text` is O, or a prefix and a type."""
+    try:
+        split_tag(text)
+    except ValueError:
+        return False
+    return True
+
+
 def spans_of(tags: Sequence[str]) -> list[Span]:
     """The entities of one sentence's tags, in order; raises ValueError as `split_tag` does."""
     found: list[Span] = []
@@ -80,13 +89,13 @@ def may_follow(labels: Sequence[str]) -> npt.NDArray[np.bool_]:
     return allowed
 
 
-def best_path(scores: npt.NDArray[np.floating], allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def best_path(scores: npt.NDArray[np.floating], allowed: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.int64]:
     """[words] the labels whose `scores` [words, labels] sum highest among the `allowed` sequences (Viterbi 1967).
 
-    `allowed` is as `may_follow` gives it.
+    `allowed` is as `may_follow` gives it; None: all sequences are.
     """
-    path = np.zeros(len(scores), np.int64)
-    if not len(scores):
+    path: npt.NDArray[np.int64] = scores.argmax(1)
+    if allowed is None or not len(scores):
         return path
     barred = np.where(allowed, 0.0, -np.inf)
     before = np.zeros(scores.shape, np.int64)  # the best label of the word before, for each label of a word

@@ -7,5 +7,6 @@ from lmkit import hookimpl
 def lmkit_tasks() -> dict[str, str]:
     return {
         "classification": "lmkit_finetune.classification:Classification",
+        "question-answering": "lmkit_finetune.question_answering:QuestionAnswering",
         "token-classification": "lmkit_finetune.token_classification:TokenClassification",
     }

@@ -42,11 +42,15 @@ def words_of(row: Row, column: str) -> Words:
 
     Raises DataError for a column that is absent, or a word that is no text.
     """
-    given = row.get(column)
-    if not isinstance(given, list):
+    given = row.get(column, "")
+    if isinstance(given, str):
         text = text_of(row, column)
         offsets = list(_split(text))
         return Words([text[start:end] for start, end in offsets], text, offsets)
+    if not isinstance(given, (list, tuple)):
+        raise DataError(
+            f'column "{column}": wanted a list of words, or a text, got {type(given).__name__} {given!r:.40}'
+        )
     for number, word in enumerate(given, 1):
         if not isinstance(word, str):
             raise DataError(f'column "{column}", word {number}: wanted text, got {type(word).__name__} {word!r:.40}')
@@ -54,7 +58,7 @@ def words_of(row: Row, column: str) -> Words:
             word.encode()
         except UnicodeEncodeError:
             raise DataError(f'column "{column}", word {number}: half of a surrogate pair, in {word!r:.40}') from None
-    return Words(given)
+    return Words(list(given))
 
 
 def pieces_of(tokenizer: Tokenizer, words: Sequence[str]) -> list[npt.NDArray[np.int64]]:

@@ -17,12 +17,12 @@ from attrs import validators
 from torch import nn
 
 from lmkit.batch import Attention, Example, pack
-from lmkit.errors import DataError
+from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.inference import inference
 from lmkit.parts.rows import answer
-from lmkit_finetune.entities import OUTSIDE, Span, best_path, bio, bio_labels, may_follow, spans_of, split_tag
+from lmkit_finetune.entities import OUTSIDE, Span, best_path, bio, bio_labels, is_tag, may_follow, spans_of, split_tag
 from lmkit_finetune.sentences import Words, WordWindow, pieces_of, word_windows, words_of
 from lmkit_finetune.tag import Tag, TagConfig, TagHead
 from lmkit_finetune.windows import batches
@@ -58,6 +58,8 @@ class TokenClassificationConfig:
             raise ValueError(f"labels: expected different names, got {list(self.labels)}")
         if self.metric == "f1" and not self.entities:
             raise ValueError('metric: "f1" is that of entities, and entities is off; expected "accuracy" or "loss"')
+        if self.entities and (tags := [label for label in self.labels if is_tag(label)]):
+            raise ValueError(f"labels: expected types of entities, such as PER, got the tags {', '.join(tags)}")
 
 
 @attrs.frozen(eq=False)
@@ -125,15 +127,19 @@ class TokenClassification(Task):
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
         assert isinstance(head, TagHead)
+        if self.config.entities and (others := [label for label in head.labels if not is_tag(label)]):
+            raise FitError(f'this head\'s labels are no tags of entities, such as "{others[0]}": set entities = false')
         longest = min(self.config.longest, encoder.longest or sys.maxsize)
 
         def tag(sentences: Sequence[_Sentence]) -> Iterator[dict[str, Any]]:
             windows = chain.from_iterable(self._windows(sentence, longest, head.attention) for sentence in sentences)
             scores = chain.from_iterable(self._score(encoder, head, some) for some in batches(windows, batch_tokens))
             unread = _unread(head.labels)
+            allowed = may_follow(head.labels) if self.config.entities else None
             for sentence in sentences:
                 found = [next(scores) if len(piece) else unread for piece in sentence.pieces]
-                yield self._answer(sentence.words, head.labels, np.array(found).reshape(-1, len(head.labels)))
+                path = best_path(np.array(found).reshape(-1, len(head.labels)), allowed)
+                yield self._answer(sentence.words, head.labels, path, found)
 
         def tokens(sentence: _Sentence) -> int:
             return sum(map(len, sentence.pieces))
@@ -181,7 +187,7 @@ class TokenClassification(Task):
         if column not in row:
             raise DataError(f'no column "{column}"; the row has {", ".join(row) or "nothing"}')
         tags = row[column]
-        if not isinstance(tags, list):
+        if not isinstance(tags, (list, tuple)):
             raise DataError(f'column "{column}": wanted a list of tags, one a word, got {tags!r:.40}')
         if len(tags) != words:
             raise DataError(
@@ -192,12 +198,12 @@ class TokenClassification(Task):
                 self._check(tag)
             except ValueError as error:
                 raise DataError(f'column "{column}", word {number}: {error}') from None
-        return bio(spans_of(tags), words) if self.config.entities else tags
+        return bio(spans_of(tags), words) if self.config.entities else list(tags)
 
     def _check(self, tag: object) -> None:
         """Raise ValueError for what is no tag, or none of `labels`."""
         if not isinstance(tag, str) or not tag:
-            raise ValueError(f"wanted a tag, got {tag!r:.40}")
+            raise ValueError(f"wanted the name of a tag, got {tag!r:.40}")
         label = split_tag(tag)[1] if self.config.entities else tag
         if label and self.config.labels and label not in self.config.labels:
             raise ValueError(f'"{label}" is not among {", ".join(self.config.labels)}')
@@ -213,13 +219,17 @@ class TokenClassification(Task):
             scores: npt.NDArray[np.float32] = head(hidden).float().log_softmax(-1).cpu().numpy()
         return scores
 
-    def _answer(self, words: Words, labels: Sequence[str], scores: npt.NDArray[np.floating]) -> dict[str, Any]:
-        allowed = may_follow(labels) if self.config.entities else np.ones((len(labels) + 1, len(labels)), np.bool_)
-        path = best_path(scores, allowed)
+    def _answer(
+        self,
+        words: Words,
+        labels: Sequence[str],
+        path: npt.NDArray[np.int64],
+        scores: Sequence[npt.NDArray[np.float32]],
+    ) -> dict[str, Any]:
         tags = [labels[number] for number in path]
-        chosen = scores[np.arange(len(path)), path]
+        chosen = [float(word[number]) for word, number in zip(scores, path, strict=True)]
         spans = spans_of(tags) if self.config.entities else []
-        entities = [_entity(words, span, math.exp(chosen[span.start : span.end].sum())) for span in spans]
+        entities = [_entity(words, span, math.exp(sum(chosen[span.start : span.end]))) for span in spans]
         return {"tokens": words.words, "tags": tags, "entities": entities}
 
 

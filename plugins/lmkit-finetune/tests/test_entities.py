@@ -1,6 +1,7 @@
 """Entities are read from tags as seqeval reads them, and the best path is the best of all valid ones."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,4 +87,18 @@ def test_the_best_path_is_the_best_of_all_valid_ones(words: int, seed: int) -> N
 
 def test_where_all_may_follow_the_path_takes_each_words_best() -> None:
     scores = np.random.default_rng(1).normal(size=(50, 7))
-    assert (best_path(scores, np.ones((8, 7), bool)) == scores.argmax(1)).all()
+    assert (best_path(scores, np.ones((8, 7), bool)) == best_path(scores, None)).all()
+    assert (best_path(scores, None) == scores.argmax(1)).all()
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["ner_wikigold/wikigold.conll.txt", "ner_wnut17/emerging.dev.conll"])
+def test_real_tags_are_read_as_seqeval_reads_them(data_folder: Path, name: str) -> None:
+    """WikiGold's have I- only, those of WNUT 2017 are BIO."""
+    lines = (data_folder / name).read_text(encoding="utf-8").splitlines()
+    runs = itertools.groupby(lines, lambda line: bool(line.strip()))
+    sentences = [[line.split()[-1] for line in run] for full, run in runs if full]
+    assert len(sentences) > 900
+    for tags_ in sentences:
+        assert spans_of(tags_) == theirs(tags_)
+    assert sum(len(spans_of(tags_)) for tags_ in sentences) > 800

@@ -12,7 +12,7 @@ from lmkit_finetune.token_classification import TokenClassification
 from seqeval.metrics import f1_score, precision_score, recall_score
 
 from lmkit.batch import Example
-from lmkit.errors import DataError
+from lmkit.errors import DataError, FitError
 from lmkit.testing import TEXTS, Check, conformance
 from lmkit.testing.reference import ByteTokenizer, ReferenceEncoder
 
@@ -163,13 +163,13 @@ def test_entities_of_a_text_say_where_they_stand() -> None:
         ),
         ({"tags": ["B-PER", "Q-PER", "O"]}, 'column "tags", word 2: wanted O, .* got "Q-PER"'),
         ({"tags": ["O", "O", "B-"]}, 'column "tags", word 3: wanted O, .* got "B-"'),
-        ({"tags": ["O", "O", 3]}, 'column "tags", word 3: wanted a tag, got 3'),
+        ({"tags": ["O", "O", 3]}, 'column "tags", word 3: wanted the name of a tag, got 3'),
         ({"tags": ["O", "O"]}, 'column "tags": wanted 3 tags, as many as words in "tokens", got 2'),
         ({"tags": "O O O"}, 'column "tags": wanted a list of tags, one a word, got .O O O.'),
         ({"tags": ["O", "B-ORG", "O"]}, 'column "tags", word 2: "ORG" is not among PER, LOC'),
         ({"tokens": ["a", "b", None]}, 'column "tokens", word 3: wanted text, got NoneType None'),
         ({"tokens": ["a", "\ud83d", "c"]}, 'column "tokens", word 2: half of a surrogate pair'),
-        ({"tokens": 7}, 'column "tokens": wanted text, got int 7'),
+        ({"tokens": 7}, 'column "tokens": wanted a list of words, or a text, got int 7'),
     ],
 )
 def test_a_bad_row_is_told(change: dict[str, Any], message: str) -> None:
@@ -179,6 +179,13 @@ def test_a_bad_row_is_told(change: dict[str, Any], message: str) -> None:
         task.labels(row)
     with pytest.raises(DataError, match='no column "tags"; the row has tokens'):
         list(task.examples({"tokens": ["a"]}))
+
+
+def test_a_head_of_other_tags_makes_no_entities() -> None:
+    with pytest.raises(FitError, match='labels are no tags of entities, such as "NN": set entities = false'):
+        answers(TokenClassification(CONFIG, BYTES), [{"tokens": ["a"]}], ("NN", "O"))
+    plain = TokenClassification(attrs.evolve(CONFIG, entities=False), BYTES)
+    assert answers(plain, [{"tokens": ["a"]}], ("NN", "DET"))[0]["entities"] == []
 
 
 def test_labels_of_entities_are_both_tags_of_each_type() -> None:
@@ -191,6 +198,8 @@ def test_labels_of_entities_are_both_tags_of_each_type() -> None:
     plain = TokenClassification(attrs.evolve(CONFIG, entities=False), BYTES)
     assert plain.all_labels(["DET", "NN-HL"]) == ["DET", "NN-HL"]
     assert (task.metric, plain.metric) == ("f1", "accuracy")
+    with pytest.raises(ValueError, match="labels: expected types of entities, such as PER, got the tags O, B-PER"):
+        TokenClassification.Config(labels=("O", "B-PER", "LOC"))
     with pytest.raises(ValueError, match='metric: "f1" is that of entities, and entities is off'):
         TokenClassification.Config(entities=False, metric="f1")
 
