@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from lmkit.recipe import Finetuning, read_finetuning
+from lmkit.registry import default_registry
+from lmkit.testing.reference import ByteTokenizer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -32,6 +35,13 @@ WORKLOADS = {
     "qa_qamr": Workload("question-answering", ("f1", "exact_match")),
     "completion_codah": Workload("multiple-choice", ("accuracy",)),
 }
+
+
+def task_of(name: str) -> Any:
+    """The task of a labelled set, for scoring answers that another model gave."""
+    component = default_registry().find("task", WORKLOADS[name].task)
+    cls = component.load()
+    return cls(cls.Config(), ByteTokenizer.train(ByteTokenizer.Config(), ()))
 
 
 def recipe_of(name: str, splits: Path, seed: int, changes: Sequence[str] = ()) -> Finetuning:
