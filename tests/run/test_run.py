@@ -74,7 +74,7 @@ def test_evaluating_text_gives_means_over_all_predictions(trained, book, kind):
 
 
 def test_nothing_to_evaluate_or_predict_is_said(trained):
-    with pytest.raises(lmkit.DataError, match="expected text or rows, got neither"):
+    with pytest.raises(lmkit.DataError, match="expected text, rows or minimal pairs, got none"):
         lmkit.evaluate(trained["mlm"])
     with pytest.raises(lmkit.DataError, match="expected texts or rows, got neither"):
         lmkit.predict(trained["mlm"])

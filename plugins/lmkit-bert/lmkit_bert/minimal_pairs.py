@@ -90,9 +90,11 @@ class MinimalPairs(Task):
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
         causal = isinstance(head, VocabularyHead) and head.attention == "causal"
+        columns = (self.config.good_column, self.config.bad_column)
 
         def read(_: int, row: Row) -> _Pair:
-            return _Pair(*(self._sentence(row, name, causal) for name in (self.config.good_column, self.config.bad_column)))
+            good, bad = (self._sentence(row, column, causal) for column in columns)
+            return _Pair(good, bad)
 
         def compare(pairs: Sequence[_Pair]) -> Iterator[dict[str, Any]]:
             sentences = [sentence for pair in pairs for sentence in (pair.good, pair.bad)]
