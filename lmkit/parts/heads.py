@@ -9,6 +9,8 @@ from lmkit.batch import Attention
 from lmkit.interfaces.encoder import Encoder
 from lmkit.parts.layers import ACTIVATIONS, draw_weights
 
+_ATTENTION: dict[str, Attention] = {"token": "bidirectional", "next-token": "causal"}
+
 
 class VocabularyHead(nn.Module):
     """Hidden states -> scores of the vocabulary, by the encoder's own token embedding (tied, so not stored here).
@@ -27,9 +29,9 @@ class VocabularyHead(nn.Module):
         draw_weights(self, 0.02)
 
     @property
-    def attention(self) -> Attention:
-        """How the encoder reads for it: causal where the next token is predicted."""
-        return "causal" if self.kind == "next-token" else "bidirectional"
+    def attention(self) -> Attention | None:
+        """How the encoder reads for it; None where it was not told its kind."""
+        return _ATTENTION.get(self.kind) if self.kind is not None else None
 
     def transform(self, hidden: Tensor) -> Tensor:
         """[N, width] what is multiplied with the embedding; the identity where the style has no transform."""

@@ -5,4 +5,7 @@ from lmkit import hookimpl
 
 @hookimpl
 def lmkit_tasks() -> dict[str, str]:
-    return {"classification": "lmkit_finetune.classification:Classification"}
+    return {
+        "classification": "lmkit_finetune.classification:Classification",
+        "multiple-choice": "lmkit_finetune.multiple_choice:MultipleChoice",
+    }
