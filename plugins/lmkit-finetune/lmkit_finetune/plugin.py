@@ -8,4 +8,5 @@ def lmkit_tasks() -> dict[str, str]:
     return {
         "classification": "lmkit_finetune.classification:Classification",
         "multiple-choice": "lmkit_finetune.multiple_choice:MultipleChoice",
+        "regression": "lmkit_finetune.regression:Regression",
     }
