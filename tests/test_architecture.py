@@ -46,6 +46,7 @@ FORBIDDEN_CALLS = {"eval", "exec", "__import__", "torch.load", "torch.save", "to
 WATCHES_GENERATORS = CORE / "testing" / "generators.py"
 """The one file that reads and sets global generators: to see that no component does."""
 SAID_IN_THE_CORE = {
+    "embedding": "a role of parameters too",
     "minimal-pairs": "`lmkit evaluate --minimal-pairs` runs the installed task of that name",
 }
 """Component names that the core may say, and why."""

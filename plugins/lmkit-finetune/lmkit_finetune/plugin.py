@@ -7,6 +7,7 @@ from lmkit import hookimpl
 def lmkit_tasks() -> dict[str, str]:
     return {
         "classification": "lmkit_finetune.classification:Classification",
+        "embedding": "lmkit_finetune.embedding:Embedding",
         "multiple-choice": "lmkit_finetune.multiple_choice:MultipleChoice",
         "regression": "lmkit_finetune.regression:Regression",
     }
