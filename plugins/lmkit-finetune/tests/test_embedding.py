@@ -21,13 +21,8 @@ from lmkit.testing.reference import ByteTokenizer, Continuing, Denoising, Refere
 TOKENIZER = ByteTokenizer.train(ByteTokenizer.Config(), ())
 PAIRS = [{"text": text, "pair": TEXTS[n - 1][:30], "similarity": n % 4 / 3} for n, text in enumerate(TEXTS)]
 SCORED = [{"a": row["text"], "b": row["pair"], "score": 1 + 4 * row["similarity"]} for row in PAIRS]
-COLUMNS: dict[str, Any] = {
-    "column": "a",
-    "pair_column": "b",
-    "similarity_column": "score",
-    "lowest": 1.0,
-    "highest": 5.0,
-}
+COLUMNS: dict[str, Any] = {"column": "a", "pair_column": "b", "similarity_column": "score"}
+RANGE: dict[str, Any] = {"lowest": 1.0, "highest": 5.0}
 
 
 def examples() -> list[Example]:
