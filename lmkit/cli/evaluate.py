@@ -25,10 +25,20 @@ def evaluate(
         ),
     ],
     rows: Annotated[Path | None, typer.Option(metavar="FILE", help="Rows to score with the run's task.")] = None,
+    minimal_pairs: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FILE",
+            help="Rows with a good and a bad sentence, or a folder of them: how often the good one is likelier. "
+            "May be repeated.",
+            show_default=False,
+            default_factory=list,
+        ),
+    ],
     local_files: LocalFiles,
 ) -> Answer:
-    """Score a run on text or on rows."""
+    """Score a run on text, on rows or on minimal pairs."""
     import lmkit.run
 
-    found = lmkit.run.evaluate(run, text=text, rows=rows, local_files=local_files)
+    found = lmkit.run.evaluate(run, text=text, rows=rows, minimal_pairs=minimal_pairs, local_files=local_files)
     return Answer.of(found, *table(found))

@@ -107,8 +107,9 @@ class Run:
         return Encoded(hidden, pooled, torch.tensor([len(e.tokens) for e in examples]))
 
     def task(self, name: str | None = None, **options: Any) -> Task:
-        """The task of that name, or the one that reads this run's head; raises FitError where that is not one.
+        """The task of that name, or the run's own, or the one that reads its kind of head and no other.
 
+        Raises FitError where that is not one.
         `options` are fields of the task's Config that are to differ from the run's own, or from the defaults.
         """
         own = self.parts.task
@@ -168,7 +169,9 @@ class Run:
                     yield task
 
     def _only_task(self) -> str:
-        names = sorted(task.name for task in self._tasks())
+        able = self._tasks()
+        made_for_it = [task for task in able if task.reads == {self.head_kind}]
+        names = sorted(task.name for task in (made_for_it if len(made_for_it) == 1 else able))
         if len(names) == 1:
             return names[0]
         if not names:

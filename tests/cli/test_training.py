@@ -87,6 +87,9 @@ def test_a_run_from_its_file_to_its_answers(lmkit: Lmkit, recipe: Path) -> None:
     scored = json.loads(lmkit("evaluate", "runs/a", "--text", "text.txt", "--json").stdout)["text"]
     assert scored["documents"] == 32
     assert scored["mlm"] > 0
+    (recipe.parent / "pairs.jsonl").write_text('{"sentence_good": "The big fox", "sentence_bad": "fox big The"}\n')
+    scored = json.loads(lmkit("evaluate", "runs/a", "--minimal-pairs", "pairs.jsonl", "--json").stdout)["minimal_pairs"]
+    assert scored["files"]["pairs.jsonl"] == {**scored["mean"], "pairs": 1, "unread": 0}
 
     longer = json.loads(lmkit("resume", "runs/a", "--set", "train.steps=5", "--json", "--quiet").stdout)
     assert longer == {"run": "runs/a", "step": 5, "head_kind": "token"}

@@ -24,7 +24,7 @@ from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.inference import inference
-from lmkit.parts.rows import answer, text_of
+from lmkit.parts.rows import answer, batches, text_of
 from lmkit_bert.mlm import MaskedConfig, MaskedLanguageModelling
 from lmkit_bert.words import Hole, WordFiller
 
@@ -114,9 +114,9 @@ class FillMask(Task):
 
         def fill(texts: Sequence[_Masked]) -> Iterator[dict[str, Any]]:
             windows = chain.from_iterable(self._windows(text, longest) for text in texts)
-            batches = _batches(windows, batch_tokens)
+            together = batches(windows, lambda window: len(window.tokens), batch_tokens)
             filled = self._fill if self.config.pieces == 1 else self._fill_words
-            masks = chain.from_iterable(filled(encoder, head, some) for some in batches)
+            masks = chain.from_iterable(filled(encoder, head, some) for some in together)
             for text in texts:
                 yield self._answer(text, [next(masks) for _ in text.places])
 
@@ -239,17 +239,3 @@ class FillMask(Task):
 
 def _example(tokens: npt.NDArray[np.int64]) -> Example:
     return Example(tokens=tokens, lengths=(len(tokens),))
-
-
-def _batches(windows: Iterable[_Window], batch_tokens: int) -> Iterator[list[_Window]]:
-    """As many windows at once as fit into `batch_tokens`, at least one."""
-    some: list[_Window] = []
-    widest = 0
-    for window in windows:
-        widest = max(widest, len(window.tokens))
-        if some and (len(some) + 1) * widest > batch_tokens:
-            yield some
-            some, widest = [], len(window.tokens)
-        some.append(window)
-    if some:
-        yield some

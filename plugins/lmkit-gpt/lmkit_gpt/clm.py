@@ -38,7 +38,7 @@ class CausalLanguageModelling(Objective[ScoredBatch]):
         return {"clm": 1.0}
 
     def build_head(self, encoder: Encoder) -> VocabularyHead:
-        return VocabularyHead(encoder)
+        return VocabularyHead(encoder, self.head_kind)
 
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> ScoredBatch:
         """`Example.target`, where given, is [n] bool: which of its tokens are scored (all but the first by default)."""
