@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,4 +43,14 @@ def evaluate(
 
     loaded = lmkit.run.load(run, local_files=local_files)
     found = lmkit.run.evaluate(loaded, text=text, rows=rows, minimal_pairs=minimal_pairs)
-    return Answer.of(found, *table(found))
+    others = {name: values for name, values in found.items() if name != "minimal_pairs"}
+    return Answer.of(found, *table(others), *(_of_pairs(found["minimal_pairs"]) if minimal_pairs else ()))
+
+
+def _of_pairs(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """A line a file, whose path stands as it is, and their mean."""
+    width = max(len("minimal pairs"), *map(len, scores["files"]))
+    yield f"{'minimal pairs':{width}}  accuracy    ties  pairs"
+    for path, found in scores["files"].items():
+        yield f"{path:{width}}  {found['accuracy']:8.4f}  {found['ties']:6.4f}  {found['pairs']:5,}"
+    yield f"{'mean':{width}}  {scores['mean']['accuracy']:8.4f}  {scores['mean']['ties']:6.4f}"
