@@ -6,7 +6,6 @@ ending after the text, so that the task needs no training there.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -56,25 +55,13 @@ class MultipleChoiceConfig(StateConfig):
 class _Continued:
     """A text with one of its endings, for a language model to score."""
 
+    ending: str
     ids: npt.NDArray[np.int64]
     """[n] special tokens included."""
     counted: npt.NDArray[np.bool_]
     """[n] the ending's tokens."""
     size: int
     """What its log-likelihood is divided by."""
-
-
-@attrs.frozen(eq=False)
-class _Asked:
-    """What is to be chosen from: sequences for a head of choices, or texts for a language model."""
-
-    endings: Sequence[str]
-    example: Example | None
-    continued: Sequence[_Continued]
-
-    @property
-    def tokens(self) -> int:
-        return len(self.example.tokens) if self.example is not None else sum(len(one.ids) for one in self.continued)
 
 
 class MultipleChoice(Task):
@@ -109,22 +96,9 @@ class MultipleChoice(Task):
         yield attrs.evolve(self._sequences(row, endings), target=self._right(row, endings))
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
-        def read(_: int, row: Row) -> _Asked:
-            endings = self._endings(row)
-            if isinstance(head, ChoiceHead):
-                return _Asked(endings, self._sequences(row, endings), ())
-            return _Asked(endings, None, self._continued(text_of(row, self.config.column), endings, head))
-
-        def choose(asked: Sequence[_Asked]) -> Iterator[dict[str, Any]]:
-            scores = (
-                self._scores(encoder, head, [one.example for one in asked if one.example is not None])
-                if isinstance(head, ChoiceHead)
-                else self._likelihoods(encoder, head, [c for one in asked for c in one.continued], batch_tokens)
-            )
-            for one in asked:
-                yield _answer(one.endings, list(itertools.islice(scores, len(one.endings))))
-
-        return answer(rows, read, lambda asked: asked.tokens, choose, batch_tokens=batch_tokens)
+        if isinstance(head, ChoiceHead):
+            return self._by_head(encoder, head, rows, batch_tokens)
+        return self._by_odds(encoder, head, rows, batch_tokens)
 
     def tally(self, prediction: Any, row: Row) -> Mapping[str, float]:
         if row.get(self.config.label_column) is None:
@@ -195,29 +169,39 @@ class MultipleChoice(Task):
             counted = np.zeros(len(whole.ids), bool)
             counted[whole.first : whole.first + len(ids)] = own
             sizes = {"none": 1, "tokens": int(own.sum()), "bytes": len(ending.encode())}
-            made.append(_Continued(whole.ids, counted, sizes[self.config.normalize]))
+            made.append(_Continued(ending, whole.ids, counted, sizes[self.config.normalize]))
         return made
 
-    def _scores(self, encoder: Encoder, head: ChoiceHead, examples: Sequence[Example]) -> Iterator[float]:
-        """A score for each sequence."""
-        inputs, _ = pack(examples, attention=head.attention, filler=self.tokenizer.vocabulary.special["pad"])
-        with inference(encoder, head):
-            scores: list[float] = head(encoder, inputs.to(head.dense.weight.device))[:, 0].float().tolist()
-        return iter(scores)
+    def _by_head(self, encoder: Encoder, head: ChoiceHead, rows: Iterable[Row], batch_tokens: int) -> Iterator[Any]:
+        def read(_: int, row: Row) -> Example:
+            endings = self._endings(row)
+            return attrs.evolve(self._sequences(row, endings), extra=endings)
 
-    def _likelihoods(
-        self, encoder: Encoder, head: nn.Module, continued: Sequence[_Continued], batch_tokens: int
-    ) -> Iterator[float]:
-        """A score for each text with its ending."""
-        found = likelihoods(
-            encoder,
-            head,
-            self.tokenizer.vocabulary,
-            [one.ids for one in continued],
-            [one.counted for one in continued],
-            batch_tokens=batch_tokens,
-        )
-        return (value / one.size for value, one in zip(found, continued, strict=True))
+        def choose(examples: Sequence[Example]) -> Iterator[dict[str, Any]]:
+            inputs, _ = pack(examples, attention=head.attention, filler=self.tokenizer.vocabulary.special["pad"])
+            with inference(encoder, head):
+                scores = iter(head(encoder, inputs.to(head.dense.weight.device))[:, 0].float().tolist())
+            for example in examples:
+                yield _answer(example.extra, [next(scores) for _ in example.lengths])
+
+        return answer(rows, read, lambda example: len(example.tokens), choose, batch_tokens=batch_tokens)
+
+    def _by_odds(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], batch_tokens: int) -> Iterator[Any]:
+        def read(_: int, row: Row) -> list[_Continued]:
+            return self._continued(text_of(row, self.config.column), self._endings(row), head)
+
+        def choose(asked: Sequence[list[_Continued]]) -> Iterator[dict[str, Any]]:
+            texts = [one for some in asked for one in some]
+            ids, counted = [one.ids for one in texts], [one.counted for one in texts]
+            vocabulary = self.tokenizer.vocabulary
+            found = iter(likelihoods(encoder, head, vocabulary, ids, counted, batch_tokens=batch_tokens))
+            for some in asked:
+                yield _answer([one.ending for one in some], [next(found) / one.size for one in some])
+
+        def tokens(some: list[_Continued]) -> int:
+            return sum(len(one.ids) for one in some)
+
+        return answer(rows, read, tokens, choose, batch_tokens=batch_tokens)
 
 
 def _answer(endings: Sequence[str], scores: Sequence[float]) -> dict[str, Any]:
