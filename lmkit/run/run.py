@@ -108,6 +108,7 @@ class Run:
     def task(self, name: str | None = None, **options: Any) -> Task:
         """The task of that name, or the one that reads this run's head; raises FitError where that is not one.
 
+        Of several, the one of the distribution that the run's objective comes from.
         `options` are fields of the task's Config that are to differ from the run's own, or from the defaults.
         """
         own = self.parts.task
@@ -160,7 +161,12 @@ class Run:
         return [task for task in loaded if self.head_kind in task.reads]
 
     def _only_task(self) -> str:
-        names = sorted(task.name for task in self._tasks())
+        able = {task.name for task in self._tasks()}
+        if len(able) > 1 and self.parts.objective is not None:  # who made the objective also says what it is for
+            home = self.parts.objective.component.distribution
+            own = {c.name for c in self.registry.components() if c.kind == "task" and c.distribution == home}
+            able = able & own or able
+        names = sorted(able)
         if len(names) == 1:
             return names[0]
         if not names:
