@@ -69,7 +69,7 @@ class Constraint:
         return State(met, nodes, frozenset(w for node in nodes for w, left in node.rest.items() if not left) - met)
 
     def advancing(self, state: State) -> set[int]:
-        """Tokens that begin a form of a missing word, or go on with one; one of them lowers `missing`, where it is > 0."""
+        """Tokens that begin a form of a missing word or go on with one; where `missing` is above 0, one lowers it."""
         missing = self.words - state.met
         nodes = (self._root, *state.nodes)
         return {t for node in nodes for t, child in node.children.items() if not missing.isdisjoint(child.rest)}

@@ -29,15 +29,15 @@ class Unfamiliar:
 
 def unfamiliar(tokenizer: Tokenizer, text: str) -> list[Unfamiliar]:
     """The words of `text` that are of several pieces, the most pieces first; of three letters or more."""
+    found = _WORD.findall(text)
+    counts = Counter(word.casefold() for word in found)
     spelled: dict[str, str] = {}
-    for found in _WORD.findall(text):
-        known = spelled.setdefault(found.casefold(), found)
-        if found < known:
-            continue
-        spelled[found.casefold()] = found  # in small letters, where the text has it so
-    counts = Counter(found.casefold() for found in _WORD.findall(text))
+    for word in found:  # in small letters, where the text has it so
+        spelled[word.casefold()] = max(word, spelled.get(word.casefold(), word))
     pieces = map(len, tokenizer.encode_batch([f" {word}" for word in spelled.values()]))
-    found_words = [
-        Unfamiliar(word, counts[folded], size) for (folded, word), size in zip(spelled.items(), pieces, strict=True)
+    words = [
+        Unfamiliar(word, counts[folded], size)
+        for (folded, word), size in zip(spelled.items(), pieces, strict=True)
+        if size > 1
     ]
-    return sorted((word for word in found_words if word.pieces > 1), key=lambda word: -word.pieces)
+    return sorted(words, key=lambda word: -word.pieces)

@@ -9,7 +9,7 @@ _CLOSING = "\"'\N{RIGHT SINGLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK})]"
 _MARK = re.compile(rf"[.!?]+[{re.escape(_CLOSING)}]*$")
 _BREAK = re.compile(rf"(?<=[.!?])[{re.escape(_CLOSING)}]*\s+(?=[\"'\N{{LEFT DOUBLE QUOTATION MARK}}(\[]*[^\W\d_a-z])")
 _BLANK_LINE = re.compile(r"\n\s*\n")
-_ABBREVIATION = re.compile(r"(^|\W)(Mr|Mrs|Ms|Dr|St|Prof|Capt|Col|Gen|Rev|Hon|Esq|Jr|Sr|No|Vol|vs|etc|[A-Z])\.$")
+_ABBREVIATION = re.compile(r"(^|\W)(Mr|Mrs|Ms|Dr|St|Prof|Capt|Col|Gen|Rev|Hon|Esq|Jr|Sr|No|Vol|vs|etc|[A-HJ-Z])\.$")
 
 
 def closes(text: str) -> bool:

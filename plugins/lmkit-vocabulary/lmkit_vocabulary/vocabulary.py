@@ -180,10 +180,11 @@ class Vocabulary(Task):
         limit = constraint.missing(start) + config.longest
         if longest is not None:
             limit = min(limit, longest - len(prompt))
-        if constraint.missing(start) >= limit:
+        needed = constraint.missing(start) + 1
+        if needed > limit:
             raise DataError(
-                f"{len(words):,} words need {len(prompt):,} tokens to ask for them and {constraint.missing(start) + 1:,} "
-                f"to say them, but this model reads {longest:,} at most: ask for fewer words"
+                f"{len(words):,} words need {len(prompt):,} tokens to ask for them and {needed:,} to say them, "
+                f"but this model reads {longest:,} at most: ask for fewer words"
             )
         seeds = np.random.default_rng((config.seed, number)).integers(1 << 62, size=config.sentences).tolist()
         return _Question(words, opening, proposed, [Goal(prompt, constraint, start, limit, seed) for seed in seeds])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 
 import attrs
@@ -46,10 +46,12 @@ def words_of(row: Mapping[str, object], column: str, *, inflected: bool) -> list
     for text, bare in zip(given, texts, strict=True):
         if not bare and text.strip():
             raise DataError(f'column "{column}": {text.strip()!r:.40} has no letter or digit: write words')
-    unique: Sequence[str] = list({text.casefold(): text for text in reversed(texts) if text}.values())[::-1]
+    unique: dict[str, str] = {}
+    for text in filter(None, texts):
+        unique.setdefault(text.casefold(), text)
     if not unique:
         raise DataError(f'column "{column}": no word in it: write at least one, commas between')
-    return [Word(text, forms(text, inflected=inflected)) for text in unique]
+    return [Word(text, forms(text, inflected=inflected)) for text in unique.values()]
 
 
 def _trimmed(text: str) -> str:
