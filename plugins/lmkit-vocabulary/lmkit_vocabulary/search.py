@@ -35,6 +35,8 @@ class Goal:
     start: State
     limit: int
     """Tokens of the sentence at most."""
+    opened: bool
+    """Whether its beginning stands in the prompt already."""
     seed: int
     """Of its draws."""
 
@@ -61,10 +63,13 @@ class Hypothesis:
 class Search:
     """Looks for sentences of many goals at once, `beams` hypotheses a stage; each goal has its own draws."""
 
-    def __init__(self, encoder: Encoder, head: nn.Module, kinds: TokenKinds, *, beams: int, temperature: float) -> None:
+    def __init__(
+        self, encoder: Encoder, head: nn.Module, kinds: TokenKinds, *, beams: int, temperature: float, no_repeat: int
+    ) -> None:
         self._encoder, self._head, self._kinds = encoder, head, kinds
-        self._beams, self._temperature = beams, temperature
+        self._beams, self._temperature, self._no_repeat = beams, temperature, no_repeat
         self._plain = torch.from_numpy(kinds.plain)
+        self._begins = torch.from_numpy(kinds.begins)
         self._closers = torch.tensor(kinds.closers, dtype=torch.int64)
 
     def sentences(self, goals: Sequence[Goal]) -> list[list[Hypothesis]]:
@@ -113,12 +118,9 @@ class Search:
     ) -> Iterator[tuple[int, Hypothesis]]:
         """Of each of `beam` the children that may be kept: its best, those that advance, those that end."""
         constraint = goal.constraint
-        complete = torch.tensor([constraint.complete(parent.state) for parent in beam])
+        complete = [constraint.complete(parent.state) for parent in beam]
         advancing = [sorted(constraint.advancing(parent.state)) for parent in beam]
-        allowed = self._plain.repeat(len(beam), 1)
-        allowed[:, self._closers] = complete[:, None]
-        for row, tokens in zip(allowed, advancing, strict=True):
-            row[tokens] = True
+        allowed = self._allowed(goal, beam, complete, advancing)
         exact = logits.log_softmax(-1)
         scores = (logits / self._temperature).masked_fill(~allowed, -torch.inf).log_softmax(-1)
         likelihoods = scores + torch.tensor([parent.likelihood for parent in beam])[:, None]
@@ -133,6 +135,31 @@ class Search:
                 state = constraint.step(parent.state, token)
                 total = parent.log_probability + exactly
                 yield place, Hypothesis((*parent.tokens, token), state, total, likelihood, score)
+
+    def _allowed(
+        self, goal: Goal, beam: Sequence[Hypothesis], complete: Sequence[bool], advancing: Sequence[list[int]]
+    ) -> Tensor:
+        """[K, vocabulary] which tokens may follow; those that the words need always may."""
+        allowed = self._plain.repeat(len(beam), 1)
+        allowed[:, self._closers] = False
+        for row, parent, tokens, ends in zip(allowed, beam, advancing, complete, strict=True):
+            row[repeating(parent.tokens, self._no_repeat)] = False
+            row[tokens] = True
+            if ends:
+                row[self._closers] = True
+        spare = goal.limit - 1 - goal.constraint.missing(goal.start)
+        if not goal.opened and not beam[0].tokens and spare:
+            allowed &= self._begins
+        return allowed
+
+
+def repeating(tokens: Sequence[int], size: int) -> list[int]:
+    """Those that would end an n-gram of this size that `tokens` have already (Paulus et al. 2018, section 2.5)."""
+    if not size:
+        return []
+    last = tuple(tokens[len(tokens) - size + 1 :])
+    places = range(size - 1, len(tokens))
+    return [tokens[place] for place in places if tuple(tokens[place - size + 1 : place]) == last]
 
 
 def conditioned(perturbed: Tensor, parents: Tensor) -> Tensor:

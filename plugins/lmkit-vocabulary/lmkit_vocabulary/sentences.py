@@ -17,6 +17,12 @@ def closes(text: str) -> bool:
     return bool(_MARK.search(text)) and not _ABBREVIATION.search(text)
 
 
+def well_formed(text: str) -> bool:
+    """Whether `text` ends as a sentence does and closes the quotations that it opens."""
+    opened, closed = text.count("\N{LEFT DOUBLE QUOTATION MARK}"), text.count("\N{RIGHT DOUBLE QUOTATION MARK}")
+    return closes(text) and text.count('"') % 2 == 0 and opened == closed
+
+
 def sentences(text: str) -> Iterator[str]:
     """The sentences of `text` in order, white space within them a single space; a rest without an end is left out."""
     for paragraph in _BLANK_LINE.split(text):

@@ -21,10 +21,10 @@ class TokenKinds:
     """[vocabulary] whether it ends the word before it."""
     plain: npt.NDArray[np.bool_]
     """[vocabulary] whether it may stand in a sentence: no special token, line break or part of a character."""
+    begins: npt.NDArray[np.bool_]
+    """[vocabulary] whether a sentence may begin with it: not with a small letter, where the vocabulary has capitals."""
     closers: tuple[int, ...]
     """Those that may end a sentence, the end of a text among them."""
-    ends: frozenset[int]
-    """The end of a text, which is not written."""
 
 
 def token_kinds(tokenizer: Tokenizer) -> TokenKinds:
@@ -36,6 +36,8 @@ def token_kinds(tokenizer: Tokenizer) -> TokenKinds:
     ends = {vocabulary.special["eos"]} & special if "eos" in vocabulary.special else set()
     separates = np.zeros(vocabulary.size, np.bool_)
     plain = np.zeros(vocabulary.size, np.bool_)
+    small = np.zeros(vocabulary.size, np.bool_)
+    capitals = False
     closers = sorted(ends)
     for token in range(vocabulary.size):
         if token in special:
@@ -46,6 +48,9 @@ def token_kinds(tokenizer: Tokenizer) -> TokenKinds:
             continue
         plain[token] = True
         separates[token] = not (text[0].isalnum() or text[0] == "_")
+        small[token] = next((c.islower() for c in text if c.isalpha()), False)
+        capitals = capitals or text != text.lower()
         if separates[token] and closes(text):
             closers.append(token)
-    return TokenKinds(separates=separates, plain=plain, closers=tuple(closers), ends=frozenset(ends))
+    begins = separates & ~small if capitals else separates
+    return TokenKinds(separates=separates, plain=plain, begins=begins, closers=tuple(closers))

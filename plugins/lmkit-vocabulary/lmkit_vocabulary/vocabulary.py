@@ -24,7 +24,7 @@ from lmkit_vocabulary.constraint import Constraint
 from lmkit_vocabulary.rarity import Unfamiliar, unfamiliar
 from lmkit_vocabulary.recall import Recall, RecallConfig
 from lmkit_vocabulary.search import Goal, Hypothesis, Search
-from lmkit_vocabulary.sentences import closes, sentences
+from lmkit_vocabulary.sentences import sentences, well_formed
 from lmkit_vocabulary.token_kinds import TokenKinds, token_kinds
 from lmkit_vocabulary.words import Word, words_of
 
@@ -51,6 +51,8 @@ class VocabularyConfig:
     """Unfinished sentences that are kept for each number of words, or pieces of words, that they still lack."""
     temperature: float = attrs.field(default=0.7, validator=validators.gt(0))
     """Of the draws: below 1 likely tokens become likelier."""
+    no_repeat: int = attrs.field(default=3, validator=[validators.ge(0), validators.le(1000)])
+    """No so many tokens come twice in a sentence in the same order, unless its words need it; 0: any may."""
     seed: int = attrs.field(default=1, validator=validators.ge(0))
     """Of the draws; with its place among the rows it fixes a row's answer."""
 
@@ -105,7 +107,14 @@ class Vocabulary(Task):
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
         config = self.config
-        search = Search(encoder, head, self._kinds, beams=config.beams, temperature=config.temperature)
+        search = Search(
+            encoder,
+            head,
+            self._kinds,
+            beams=config.beams,
+            temperature=config.temperature,
+            no_repeat=config.no_repeat,
+        )
 
         def read(number: int, row: Row) -> _Question:
             return self._question(row, number, encoder.longest)
@@ -187,7 +196,8 @@ class Vocabulary(Task):
                 f"but this model reads {longest:,} at most: ask for fewer words"
             )
         seeds = np.random.default_rng((config.seed, number)).integers(1 << 62, size=config.sentences).tolist()
-        return _Question(words, opening, proposed, [Goal(prompt, constraint, start, limit, seed) for seed in seeds])
+        goals = [Goal(prompt, constraint, start, limit, bool(opening), seed) for seed in seeds]
+        return _Question(words, opening, proposed, goals)
 
     def _spellings(self, word: Word) -> list[list[int]]:
         """Token ids of the forms of a word that the tokenizer can write."""
@@ -241,5 +251,5 @@ class Vocabulary(Task):
 
 
 def _rank(sentence: Mapping[str, Any]) -> tuple[bool, float]:
-    """Sentences that end as sentences do come first, the likelier first."""
-    return not closes(sentence["text"]), -sentence["log_probability"]
+    """Well-formed sentences come first, and of those the likelier."""
+    return not well_formed(sentence["text"]), -sentence["log_probability"]
