@@ -39,7 +39,7 @@ class VocabularyConfig:
     """Column of a text: sentences are learned from it; asked without words, its unfamiliar words are proposed."""
     opening_column: str = "opening"
     """Column of how the sentences are to begin, where a row has one."""
-    inflections: bool = True
+    inflections: bool = False
     """Whether regular English forms (-s, -ed, -ing) count as the word."""
     propose: int = attrs.field(default=3, validator=[validators.ge(1), validators.le(100)])
     """Unfamiliar words of a text, or of a sentence that is learned from, that a sentence is made with, at most."""
