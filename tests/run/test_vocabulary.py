@@ -1,4 +1,4 @@
-"""Sentences with given words from a GPT that is really pre-trained and fine-tuned: every word is in, or told why not."""
+"""Sentences with given words from a GPT that is really trained: every word is in, or it is told why not."""
 
 import json
 import re

@@ -240,9 +240,8 @@ class Vocabulary(Task):
         return {"unfamiliar": [attrs.asdict(word) for word in question.unfamiliar], **answered}
 
     def _sentence(self, question: _Question, hypothesis: Hypothesis) -> dict[str, Any]:
-        tokens = hypothesis.tokens
-        prompt = self._ids(f" {question.opening}") if question.opening else []
-        text = self.tokenizer.decode([*prompt, *tokens]).strip()
+        opening = self._ids(f" {question.opening}").tolist() if question.opening else []
+        text = self.tokenizer.decode([*opening, *hypothesis.tokens]).strip()
         return {
             "text": text,
             "log_probability": hypothesis.mean,

@@ -29,11 +29,8 @@ def examples() -> list[Example]:
 
 
 def has_all_words(answer: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    return bool(answer["covered"]) and all(
-        form.lower() in sentence["text"].lower()
-        for sentence in answer["sentences"]
-        for form in sentence["words"].values()
-    )
+    forms = [(made["text"], form) for made in answer["sentences"] for form in made["words"].values()]
+    return bool(answer["covered"]) and all(form in text for text, form in forms)
 
 
 @pytest.mark.parametrize("check", conformance("lmkit_vocabulary.plugin"))
