@@ -40,6 +40,11 @@ class Goal:
     seed: int
     """Of its draws."""
 
+    @property
+    def stages(self) -> int:
+        """Of its search."""
+        return min(STAGES, self.constraint.missing(self.start) + 1)
+
 
 @attrs.frozen(eq=False)
 class Hypothesis:

@@ -18,9 +18,13 @@ def closes(text: str) -> bool:
 
 
 def well_formed(text: str) -> bool:
-    """Whether `text` ends as a sentence does and closes the quotations that it opens."""
+    """Whether `text` ends as a sentence does, and each quotation in it is closed and has no space at its ends."""
     opened, closed = text.count("\N{LEFT DOUBLE QUOTATION MARK}"), text.count("\N{RIGHT DOUBLE QUOTATION MARK}")
-    return closes(text) and text.count('"') % 2 == 0 and opened == closed
+    around_quotes = text.split('"')
+    quoted = around_quotes[1::2]
+    return (
+        closes(text) and opened == closed and len(around_quotes) % 2 == 1 and all(q and q == q.strip() for q in quoted)
+    )
 
 
 def sentences(text: str) -> Iterator[str]:

@@ -120,7 +120,7 @@ class Vocabulary(Task):
             return self._question(row, number, encoder.longest)
 
         def tokens(question: _Question) -> int:
-            return sum((len(goal.prompt) + goal.limit) * config.beams for goal in question.goals)
+            return sum((len(goal.prompt) + goal.limit) * goal.stages * config.beams for goal in question.goals)
 
         def make(questions: Sequence[_Question]) -> Iterator[dict[str, Any]]:
             found = iter(search.sentences([goal for question in questions for goal in question.goals]))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lmkit_vocabulary.inflections import forms, inflections
 from lmkit_vocabulary.rarity import unfamiliar
-from lmkit_vocabulary.sentences import closes, sentences
+from lmkit_vocabulary.sentences import closes, sentences, well_formed
 from lmkit_vocabulary.words import Word, words_of
 
 from lmkit.errors import DataError
@@ -128,6 +128,22 @@ def test_sentences_are_of_the_text_and_end_as_sentences(text: str) -> None:
     for sentence in found:
         assert closes(sentence)
         place = squeezed.index(sentence, place) + len(sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"Ho!" cried he, "who goes there?"', True),
+        ("He went", False),
+        ("He met Mr.", False),
+        ('He said, "Ho!', False),
+        ('He said, " Ho!"', False),
+        ("\N{LEFT DOUBLE QUOTATION MARK}Ho!", False),
+        ("\N{LEFT DOUBLE QUOTATION MARK}Ho!\N{RIGHT DOUBLE QUOTATION MARK}", True),
+    ],
+)
+def test_well_formed_sentences_end_and_close_their_quotations(text: str, expected: bool) -> None:
+    assert well_formed(text) == expected
 
 
 def test_unfamiliar_words_are_those_in_most_pieces() -> None:
