@@ -2,13 +2,17 @@
 
 import json
 import re
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import lmkit
+from lmkit.recipe import read_finetuning
 
+EXAMPLE = Path(__file__).parents[2] / "examples/robin-hood"
 PLACES, PEOPLE = ("wood", "barn", "glade", "bridge"), ("friar", "miller", "sheriff", "tinker")
 BOOK = [f"The {adjective} {who} met the {other} in the {place}." for adjective in ("old", "bold", "merry")
         for who in PEOPLE for other in PEOPLE if other != who for place in PLACES]  # fmt: skip
@@ -127,3 +131,14 @@ def test_evaluation_finds_all_words(tuned: lmkit.Run, tmp_path: Path) -> None:
 def test_a_gpt_still_completes_where_no_task_is_named(gpt: lmkit.Run) -> None:
     assert "completion" in next(lmkit.predict(gpt, texts=["The old"], overrides=["max_new_tokens=4"]))
     assert lmkit.load(gpt.folder).task().name == "completion"
+
+
+def test_the_example_asks_and_its_recipe_is_valid(
+    tuned: lmkit.Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert read_finetuning(EXAMPLE / "vocabulary.toml").task.component.name == "vocabulary"
+    monkeypatch.setattr(sys, "argv", ["robin_hood.py", str(tuned.folder)])
+    runpy.run_path(str(EXAMPLE / "robin_hood.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert said.count("  - ") == 2 * 6
+    assert "Unfamiliar: " in said
