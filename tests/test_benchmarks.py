@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import measure, report, train_lmkit
+from benchmarks import measure, report, train_lmkit, vocabulary
 from benchmarks.defects import finding, not_a_number, packing, resume, validation
 from benchmarks.measure import Contender, Measurement
 from lmkit.recipe import read_pretraining
@@ -105,3 +106,16 @@ def test_findings_say_what_decides_them() -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_the_trainer_still_hides_a_loss_that_is_not_a_number() -> None:
     assert not not_a_number.trainer().holds
+
+
+def test_words_put_in_at_random_are_those_that_lack() -> None:
+    asked = [vocabulary.Asked(("bow", "cowl"), "A friar in a cowl drew his bow.")]
+    [[text]] = vocabulary.inserted([["The bow was old."]], asked, np.random.default_rng(1))
+    assert sorted(text.split()) == sorted(["The", "bow", "was", "old.", "cowl"])
+    assert text.endswith("old.")
+    assert not vocabulary.has("bow", "The rainbow bowl")
+
+
+def test_a_table_of_ways_has_shares_and_perplexity() -> None:
+    one = {"words_covered": 0.25, "sentences_covered": 0.0, "distinct": 1.0, "perplexity": 1234.4}
+    assert vocabulary.table({"sampled": one}).splitlines()[-1] == "| sampled | 25% | 0% | 100% | 1,234 |"

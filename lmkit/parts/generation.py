@@ -1,7 +1,6 @@
 """Continuing prompts token by token, many at once, with a cache where the encoder has one.
 
-Each prompt draws from a generator of its own, so that its company never changes its answer.  Without a cache every step
-reads all tokens again: the same tokens, in time that grows with the square of the length.
+Each prompt draws from a generator of its own, so that its company never changes its answer.
 """
 
 from __future__ import annotations
@@ -15,10 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lmkit.batch import Example, Packed, pack
 from lmkit.errors import DataError
 from lmkit.interfaces import Encoder
-from lmkit.parts.inference import inference
+from lmkit.parts.sequences import Sequences
 
 
 @attrs.frozen
@@ -58,17 +56,14 @@ class Generation:
     ) -> None:
         for prompt in prompts:
             check_room(encoder, len(prompt))
-        self._encoder, self._head = encoder, head
         self._temperature, self._top_k, self._top_p = temperature, top_k, top_p
         self._end_ids = frozenset(end_ids)
-        self._sequences = [[int(token) for token in prompt] for prompt in prompts]
         longest = [len(prompt) + max_new_tokens for prompt in prompts]
         self._limits = longest if encoder.longest is None else [min(n, encoder.longest) for n in longest]
         self._generators = [np.random.default_rng(key) for key in keys]
         self._running = list(range(len(prompts)))
         self._finished: set[int] = set()
-        self._cache = encoder.new_cache(len(prompts), max(self._limits)) if prompts else None
-        self._cache_is_filled = False
+        self._sequences = Sequences(encoder, head, prompts, max(self._limits, default=0))
 
     def leave(self, prompt: int) -> None:
         """Draw no more for this prompt."""
@@ -77,13 +72,14 @@ class Generation:
     def __iter__(self) -> Iterator[Drawn]:
         while self._running:
             tokens, log_probabilities = self._step()
-            for prompt, token, log_probability in zip(list(self._running), tokens, log_probabilities, strict=True):
-                sequence = self._sequences[prompt]
-                sequence.append(token)
+            self._sequences.append(tokens)
+            lengths = [len(ids) for ids in self._sequences.ids]
+            drawn = zip(list(self._running), tokens, log_probabilities, lengths, strict=True)
+            for prompt, token, log_probability, length in drawn:
                 stopped: Literal["end", "length"] | None = None
                 if token in self._end_ids:
                     stopped = "end"
-                elif len(sequence) == self._limits[prompt]:
+                elif length == self._limits[prompt]:
                     stopped = "length"
                 if stopped:
                     self.leave(prompt)
@@ -92,13 +88,8 @@ class Generation:
 
     def _step(self) -> tuple[list[int], list[float]]:
         """The next token of each running sequence, and its log-probability."""
-        embedding = self._encoder.token_embedding.weight
-        inputs = self._newest_tokens() if self._cache_is_filled else self._all_tokens()
-        inputs = inputs.to(embedding.device)
-        with inference(self._encoder, self._head):
-            hidden = self._encoder(inputs)
-            self._cache_is_filled = self._cache is not None
-            logits: Tensor = self._head(hidden[inputs.last], embedding).float()  # [K, vocabulary]
+        logits = self._sequences.logits()
+        with torch.inference_mode():
             if self._temperature == 0:
                 tokens = logits.argmax(-1)
             else:
@@ -108,41 +99,11 @@ class Generation:
             likelihoods = logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
             return tokens.tolist(), likelihoods.tolist()
 
-    def _all_tokens(self) -> Packed:
-        """Every running sequence from its start, one a row."""
-        sequences = [np.array(self._sequences[i]) for i in self._running]
-        room = max(map(len, sequences))
-        examples = [Example(tokens=s, lengths=(len(s),), capacity=room) for s in sequences]
-        return attrs.evolve(pack(examples, attention="causal", filler=0)[0], cache=self._cache)
-
-    def _newest_tokens(self) -> Packed:
-        """The token of each running sequence that the cache has not read."""
-        count = len(self._running)
-        sequences = [self._sequences[i] for i in self._running]
-        each = torch.arange(count)
-        return Packed(
-            tokens=torch.tensor([s[-1] for s in sequences]),
-            positions=torch.tensor([len(s) - 1 for s in sequences]),
-            documents=torch.zeros(count, dtype=torch.int64),
-            cu_seqlens=torch.arange(count + 1, dtype=torch.int32),
-            max_seqlen=1,
-            row_tokens=1,
-            first=each,
-            last=each,
-            attention="causal",
-            cache=self._cache,
-        )
-
     def _let_go(self) -> None:
         """Finished prompts leave the batch."""
         staying = [i for i, prompt in enumerate(self._running) if prompt not in self._finished]
-        if len(staying) == len(self._running):
-            return
         self._running = [self._running[i] for i in staying]
-        if self._cache is not None and staying:
-            rows = torch.tensor(staying, device=self._encoder.token_embedding.weight.device)
-            with torch.inference_mode():
-                self._cache = self._cache.select(rows)
+        self._sequences.select(staying)
 
 
 def check_room(encoder: Encoder, tokens: int) -> None:
