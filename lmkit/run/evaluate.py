@@ -122,5 +122,9 @@ def _on_minimal_pairs(run: Run, paths: Sequence[Path]) -> dict[str, Any]:
 def _on_rows(run: Run, rows: Path | str | Iterable[Row], task: str | None = None) -> dict[str, Any]:
     asked, kept = tee(rows_of(rows))
     scores = scored(run.task(task), kept, run.predict(asked, task=task))
+    try:
+        metrics = scores.metrics()
+    except DataError as error:
+        raise DataError(f"{rows}: {error}" if isinstance(rows, (str, Path)) else f"evaluate: {error}") from None
     counts = {"rows": scores.rows, "scored": scores.scored, "unread": scores.unread}
-    return {**counts, **scores.metrics(), "intervals": scores.intervals()}
+    return {**counts, **metrics, "intervals": scores.intervals()}

@@ -23,6 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_both_kinds_of_run_are_scored_file_by_file(trained: dict[str, lmkit.Run], folder: Path, kind: str) -> None:
     found = lmkit.evaluate(trained[kind], minimal_pairs=[folder])["minimal_pairs"]
     order, same = (found["files"][str(folder / f"{name}.jsonl")] for name in ("order", "same"))
+    assert same.pop("intervals") == {"accuracy": [0.5, 0.5], "ties": [1.0, 1.0]}
     assert same == {"accuracy": 0.5, "ties": 1.0, "pairs": 1, "unread": 0}
     answers = list(lmkit.predict(trained[kind], task="minimal-pairs", rows=folder / "order.jsonl"))
     assert order["accuracy"] == sum(answer["prefers"] == "good" for answer in answers) / 2
