@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lmkit.run.pretrain import pretrain
     from lmkit.run.resume import resume
     from lmkit.run.run import Run
+    from lmkit.run.seeds import finetune_seeds
 
     __version__: str
 
@@ -62,6 +63,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "finetune",
+    "finetune_seeds",
     "hookimpl",
     "load",
     "plugins",
@@ -94,6 +96,7 @@ _HOMES = {
     "UnknownComponentError": "lmkit.errors",
     "evaluate": "lmkit.run",
     "finetune": "lmkit.run",
+    "finetune_seeds": "lmkit.run",
     "hookimpl": "lmkit.hookspecs",
     "load": "lmkit.run",
     "plugins": "lmkit.registry",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,39 @@ class Model(nn.Module):
         """Every parameter's role, under its name in this module."""
         head = {f"head.{name}": role for name, role in self.objective.head_roles(self.head).items()}
         return {f"encoder.{name}": role for name, role in self.encoder.roles().items()} | head
+
+    def depths(self) -> Mapping[str, int]:
+        """How far below the head each parameter is, in layers: 0 for the head and what follows the last layer, 1 for
+        the last layer, and so on; what comes before the first layer is one deeper than that.
+        """
+        layers = self.encoder.layers
+        owner = {id(p): number for number, layer in enumerate(layers) for p in layer.parameters()}
+        depths = {}
+        before_layers = True  # in the order in which the encoder made its parts
+        for name, parameter in self.encoder.named_parameters():
+            number = owner.get(id(parameter), -1 if before_layers else len(layers))
+            before_layers = number < 0
+            depths[f"encoder.{name}"] = len(layers) - number
+        if self.encoder.pooler is not None:
+            pooler = {id(p) for p in self.encoder.pooler.parameters()}
+            depths |= {f"encoder.{name}": 0 for name, p in self.encoder.named_parameters() if id(p) in pooler}
+        return depths | {f"head.{name}": 0 for name, _ in self.head.named_parameters()}
+
+    def freeze(self, layers: int | Literal["all"]) -> None:
+        """Let the lowest `layers` and what comes before them learn no more; "all": every layer.
+
+        Raises FitError where the encoder has fewer, or where nothing is left to train.
+        """
+        there = len(self.encoder.layers)
+        lowest = there if layers == "all" else layers
+        if lowest > there:
+            raise FitError(f'train.frozen_layers is {lowest}, but encoder "{self.encoder.name}" has {there} layers')
+        depths, parameters = self.depths(), dict(self.named_parameters())
+        for name, depth in depths.items():
+            if layers and depth > there - lowest:
+                parameters[name].requires_grad_(False)
+        if not any(parameter.requires_grad for parameter in parameters.values()):
+            raise FitError(f"train.frozen_layers = {layers!r} leaves nothing to train: this head has no weights")
 
 
 def why_not(encoder: type[Encoder], objective: Objective[Any] | type[Objective[Any]]) -> str | None:

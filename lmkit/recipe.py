@@ -21,6 +21,7 @@ from lmkit.config.strict import got
 from lmkit.data.settings import Data
 from lmkit.engine.settings import Training
 from lmkit.errors import PluginError
+from lmkit.lora import Lora
 from lmkit.registry import Component, Kind, LocalPlugin, Registry, default_registry
 from lmkit.registry.local import asked_plugins
 from lmkit.spelling import did_you_mean
@@ -28,7 +29,8 @@ from lmkit.spelling import did_you_mean
 R = TypeVar("R", "Pretraining", "Finetuning")
 
 _USE = 'a table with use = "..."'
-_SETTINGS: dict[str, type[Any]] = {"data": Data, "train": Training, "checkpoint": Checkpointing}
+_SETTINGS: dict[str, type[Any]] = {"data": Data, "train": Training, "checkpoint": Checkpointing, "lora": Lora}
+_OPTIONAL = frozenset({"lora"})
 
 
 @attrs.frozen
@@ -105,6 +107,8 @@ class Finetuning:
     """Budget, batch and optimizer."""
     checkpoint: Checkpointing = attrs.field(factory=Checkpointing)
     """When to save."""
+    lora: Lora | None = None
+    """Low-rank updates to train instead of the encoder's own matrices."""
 
 
 def read_pretraining(
@@ -158,7 +162,7 @@ def commented_toml(recipe: Pretraining | Finetuning) -> str:
 
 def tables(recipe: Pretraining | Finetuning) -> dict[str, Any]:
     """A recipe as plain data, in the order and form of its file."""
-    return {name: _plain(value) for name, value in _fields(recipe).items()}
+    return {name: _plain(value) for name, value in _fields(recipe).items() if value is not None}
 
 
 def _plain(value: Any) -> Any:
@@ -209,7 +213,9 @@ def _read(cls: type[R], source: Any, overrides: Iterable[str], local_files: Sequ
     problems += [_unknown(cls, key, sections) for key in data if key not in ("seed", "plugins", *sections)]
     values: dict[str, Any] = {}
     for section in sections:
-        if section in _SETTINGS:
+        if section in _OPTIONAL and section not in data:
+            values[section] = None
+        elif section in _SETTINGS:
             table = data.get(section, {})
             values[section] = collect(_SETTINGS[section], table, problems, path=section, folder=folder)
         else:

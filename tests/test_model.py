@@ -173,3 +173,50 @@ def test_every_parameter_has_a_role() -> None:
         "head.bias": "scalar",
     }
     assert model.roles().keys() == dict(model.named_parameters()).keys()
+
+
+class Stacked(Blind):
+    """Two layers between an embedding and a norm."""
+
+    name = "stacked"
+
+    def __init__(self, config: Any, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        self.blocks = nn.ModuleList([nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)])
+        self.norm = nn.LayerNorm(4, bias=False)
+
+    @property
+    def layers(self) -> Sequence[nn.Module]:
+        return list(self.blocks)
+
+
+def stacked() -> Any:
+    return build_model(Stacked, None, Pooled(None, VOCABULARY), VOCABULARY, seed=1, longest=16)
+
+
+def test_depths_are_counted_from_the_head() -> None:
+    depths = stacked().depths()
+    assert depths["encoder.token_embedding.weight"] == 3
+    assert (depths["encoder.blocks.0.weight"], depths["encoder.blocks.1.weight"]) == (2, 1)
+    assert {depths[n] for n in ("encoder.norm.weight", "encoder.pooling.weight", "head.weight")} == {0}
+
+
+@pytest.mark.parametrize(
+    ("layers", "frozen"),
+    [
+        (0, set()),
+        (1, {"encoder.blocks.0.weight"}),
+        (2, {"encoder.blocks.0.weight", "encoder.blocks.1.weight"}),
+        ("all", {"encoder.blocks.0.weight", "encoder.blocks.1.weight"}),
+    ],
+)
+def test_the_lowest_layers_are_frozen_with_what_comes_before_them(layers: Any, frozen: set[str]) -> None:
+    model = stacked()
+    model.freeze(layers)
+    below = {"encoder.token_embedding.weight"} if layers else set()
+    assert {n for n, p in model.named_parameters() if not p.requires_grad} == frozen | below
+
+
+def test_more_layers_than_there_are_cannot_be_frozen() -> None:
+    with pytest.raises(FitError, match=r'train\.frozen_layers is 3, but encoder "stacked" has 2 layers'):
+        stacked().freeze(3)

@@ -5,9 +5,9 @@
 Importing it loads no torch: a run.toml has a [checkpoint] table.
 """
 
-from lmkit.checkpoint.load import Checkpoint, newest, open_checkpoint
+from lmkit.checkpoint.load import Checkpoint, newest, of_step, open_checkpoint
 from lmkit.checkpoint.lock import RunLock
-from lmkit.checkpoint.manifest import Manifest
+from lmkit.checkpoint.manifest import Manifest, step_name
 from lmkit.checkpoint.provenance import check_components
 from lmkit.checkpoint.save import save
 from lmkit.checkpoint.settings import Checkpointing
@@ -19,6 +19,8 @@ __all__ = [
     "RunLock",
     "check_components",
     "newest",
+    "of_step",
     "open_checkpoint",
     "save",
+    "step_name",
 ]

@@ -23,6 +23,7 @@ from lmkit.checkpoint.manifest import (
     files_of,
     open_plain,
     parse_json,
+    step_name,
     step_of,
 )
 from lmkit.errors import CheckpointError, IntegrityError
@@ -99,6 +100,11 @@ def newest(run: Path, *, warn: Callable[[str], None]) -> Checkpoint | None:
         reasons = "\n  ".join(["no checkpoint is whole", *rejected])
         raise IntegrityError(f"{run / CHECKPOINTS}: {reasons}\nTo start over, remove that folder")
     return None
+
+
+def of_step(run: Path, step: int) -> Checkpoint:
+    """The checkpoint of this very step in a run's folder; raises IntegrityError where it is absent or damaged."""
+    return open_checkpoint(run / CHECKPOINTS / step_name(step))
 
 
 def open_checkpoint(path: Path) -> Checkpoint:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,10 +27,42 @@ def evaluate(
         ),
     ],
     rows: Annotated[Path | None, typer.Option(metavar="FILE", help="Rows to score with the run's task.")] = None,
+    minimal_pairs: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FILE",
+            help="Rows with a good and a bad sentence, or a folder of them: how often the good one is likelier. "
+            "May be repeated.",
+            show_default=False,
+            default_factory=list,
+        ),
+    ],
     local_files: LocalFiles,
 ) -> Answer:
-    """Score a run on text or on rows."""
+    """Score a run on text, on rows or on minimal pairs."""
     import lmkit.run
 
-    found = lmkit.run.evaluate(lmkit.run.load(run, local_files=local_files), text=text, rows=rows)
-    return Answer.of(found, *table(found))
+    asked: dict[str, Any] = {"text": text, "rows": rows, "minimal_pairs": minimal_pairs}
+    found = lmkit.run.evaluate(run, **asked, local_files=local_files)
+    forms = {"rows": _of_rows, "minimal_pairs": _of_pairs}
+    others = {name: values for name, values in found.items() if name not in forms}
+    return Answer.of(found, *table(others), *chain.from_iterable(forms[n](found[n]) for n in forms if n in found))
+
+
+def _of_rows(scores: Mapping[str, Any]) -> Iterator[str]:
+    """A line a number, with the interval in which 95 % of resampled rows have it."""
+    width = max(map(len, scores))
+    for name, value in scores.items():
+        if name != "intervals":
+            low, high = scores["intervals"].get(name, (None, None))
+            between = "" if low is None else f"  ({low:.4f} to {high:.4f})"
+            yield f"{name.replace('_', ' '):{width}}  {value if isinstance(value, int) else f'{value:.4f}'}{between}"
+
+
+def _of_pairs(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """A line a file, whose path stands as it is, and their mean."""
+    width = max(len("minimal pairs"), *map(len, scores["files"]))
+    yield f"{'minimal pairs':{width}}  accuracy    ties  pairs"
+    for path, found in scores["files"].items():
+        yield f"{path:{width}}  {found['accuracy']:8.4f}  {found['ties']:6.4f}  {found['pairs']:5,}"
+    yield f"{'mean':{width}}  {scores['mean']['accuracy']:8.4f}  {scores['mean']['ties']:6.4f}"

@@ -9,7 +9,9 @@ import typer
 
 from lmkit.cli.answer import Answer
 from lmkit.cli.command import Changes, Folder, LocalFiles, NewFolder
+from lmkit.cli.table import table
 from lmkit.cli.trained import trained
+from lmkit.errors import ConfigError
 
 
 def finetune(
@@ -17,6 +19,10 @@ def finetune(
     recipe: Annotated[Path, typer.Argument(metavar="TASK.toml", help="What to learn.", show_default=False)],
     *,
     run: NewFolder,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="1,2,3", help="Train once from each seed, into DIR/seed-1 and so on.", show_default=False),
+    ] = None,
     overrides: Changes,
     local_files: LocalFiles,
     quiet: bool = False,
@@ -24,6 +30,24 @@ def finetune(
     """Teach a run's model a task, into a new folder."""
     import lmkit.run
 
+    if seeds is not None:
+        found = lmkit.run.finetune_seeds(
+            start,
+            recipe,
+            run=run,
+            seeds=_numbers(seeds),
+            overrides=overrides,
+            local_files=local_files,
+            quiet=quiet,
+        )
+        return Answer.of(found, *table(found), f"Next: lmkit evaluate {run} --rows ...")
     return trained(
         lmkit.run.finetune(start, recipe, run=run, overrides=overrides, local_files=local_files, quiet=quiet)
     )
+
+
+def _numbers(seeds: str) -> list[int]:
+    try:
+        return [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        raise ConfigError("--seeds", [f"expected numbers such as 1,2,3, got {seeds!r}"]) from None

@@ -66,8 +66,10 @@ class Evaluated(Event):
     """Of the validation set."""
     loss: float
     terms: Mapping[str, float]
-    """Means of what the objective measures: "mlm", "mlm.accuracy"."""
+    """Means of what the objective measures: "mlm", "mlm.accuracy"; and a task's own metrics: "accuracy"."""
     seconds: float
+    best: bool = False
+    """Whether the model is the best so far, by what it is judged by."""
 
 
 @attrs.frozen(kw_only=True)
@@ -104,7 +106,7 @@ class Finished(Event):
     """The run is over."""
 
     reason: str
-    """ "done", "interrupted" or "alarm"."""
+    """ "done", "no better" (patience ended), "interrupted" or "alarm"."""
     tokens: int
     seconds: float
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -13,32 +14,24 @@ from torch import Tensor, nn
 
 from lmkit.batch import Batch, Example
 from lmkit.engine.alarms import SPIKE_WINDOW, what_is_wrong
+from lmkit.engine.best import Judge, judged
 from lmkit.engine.device import Choices, deterministic, peak_flops
 from lmkit.engine.distributed import Processes
 from lmkit.engine.ema import WeightAverage
-from lmkit.engine.events import Alarm, Evaluated, Event, Finished, Observer, Saved, Started, Stepped
+from lmkit.engine.events import Alarm, Event, Finished, Observer, Saved, Started, Stepped
 from lmkit.engine.feed import Collate, Feed, Plan, Source
 from lmkit.engine.optimizer import Optimizer
+from lmkit.engine.saving import Saving
 from lmkit.engine.schedule import Schedule
 from lmkit.engine.settings import Training
 from lmkit.engine.signals import StopRequest
 from lmkit.engine.state import Snapshot, State
 from lmkit.engine.step import StepResult, backward, clip
-from lmkit.engine.validation import measure_all
+from lmkit.engine.validation import Validator
 from lmkit.engine.work import checkpoint_activations, count_flops
 from lmkit.errors import Interrupted, TrainingAlarm
 
 Losses = Callable[[Batch], Mapping[str, Tensor]]
-
-
-@attrs.frozen(kw_only=True)
-class Saving:
-    """When and how a run is saved."""
-
-    save: Callable[[Snapshot], str]
-    """Writes a checkpoint; returns its path."""
-    every_steps: int | None
-    every_minutes: float | None
 
 
 @attrs.define(kw_only=True)
@@ -58,6 +51,10 @@ class Engine:
     settings: Training
     choices: Choices
     seed: int
+    scales: Mapping[str, float] = attrs.field(factory=dict)
+    """Parameter -> share of the learning rate that it gets; 1 where none is given."""
+    judge: Judge | None = None
+    """Where there is one, the model that it finds best is saved whenever it gets better."""
     observers: Sequence[Observer]
     saving: Saving | None
     state: State = attrs.field(factory=State)
@@ -65,6 +62,7 @@ class Engine:
     optimizer: Optimizer = attrs.field(init=False)
     average: WeightAverage | None = attrs.field(init=False, default=None)
     schedule: Schedule = attrs.field(init=False)
+    _validator: Validator = attrs.field(init=False)
     _stop: StopRequest = attrs.field(init=False, factory=StopRequest)
     _flops_per_token: float = attrs.field(init=False, default=0.0)
     _peak: float | None = attrs.field(init=False, default=None)
@@ -72,9 +70,21 @@ class Engine:
     def __attrs_post_init__(self) -> None:
         self.state.choices = self.choices
         self.model.to(self.choices.device)
-        self.optimizer = Optimizer(self.model, self.roles, self.settings, matrix_dtype=self.choices.dtype)
+        self.optimizer = Optimizer(
+            self.model, self.roles, self.settings, scales=self.scales, matrix_dtype=self.choices.dtype
+        )
         if self.settings.ema:
             self.average = WeightAverage(self.model, self.settings.ema)
+        self._validator = Validator(
+            model=self.model,
+            measure=self.measure,
+            sets=self.validation,
+            collate=self.collate,
+            weights=self.weights,
+            judge=self.judge,
+            choices=self.choices,
+            processes=self.processes,
+        )
         self.schedule = Schedule.of(self.settings, epoch_examples=len(self.source), example_tokens=self.example_tokens)
 
     def snapshot(self) -> Snapshot:
@@ -105,7 +115,7 @@ class Engine:
             reason = "alarm"
             try:
                 self._train()
-                reason = "interrupted" if self._stop else "done"
+                reason = "interrupted" if self._stop else "no better" if self._is_stale else "done"
             finally:
                 self._emit(
                     Finished(step=self.state.step, reason=reason, tokens=self.state.tokens, seconds=self.state.seconds)
@@ -119,17 +129,18 @@ class Engine:
         losses = self._prepare(feed, micro)
         saved_at, saved_time, evaluated_at = self.state.step, time.monotonic(), -1
         clock = time.perf_counter()
+        every = self._steps_between_validations()
         for plan, batches in feed.run(self._plans(micro), self.settings.data_workers):
             result, norm = self._step(losses, plan, batches)
             now = time.perf_counter()
             self._tell(result, norm, plan, now - clock)
-            every = self.settings.evaluate_every_steps
+            better = False
             if every and self.state.step % every == 0:
-                self._validate(micro)
+                better = self._validate(micro)
                 evaluated_at = self.state.step
-            if self._stop:
+            if self._stop or self._is_stale:
                 break
-            if self._wants_saving(saved_at, saved_time):
+            if self.saving is not None and (better or self.saving.is_due(self.state.step, saved_at, saved_time)):
                 self._save()
                 saved_at, saved_time = self.state.step, time.monotonic()
             clock = time.perf_counter()
@@ -175,7 +186,7 @@ class Engine:
         """What each step to come is made of; `micro` examples a micro-batch."""
         full = max(1, round(self.settings.batch_tokens / self.example_tokens))
         step, position = self.state.step, self.state.position
-        while True:
+        while not self._is_stale:
             progress = self.schedule.progress(step=step, position=position, seconds=self.state.seconds)
             if progress >= 1:
                 return
@@ -248,36 +259,28 @@ class Engine:
             applied=applied,
         )
 
-    def _validate(self, micro: int) -> None:
-        with self.average.applied() if self.average is not None else nullcontext():
-            for name, examples in self.validation.items():
-                begun = time.perf_counter()
-                totals = measure_all(
-                    self.model,
-                    self.measure,
-                    examples,
-                    self.collate,
-                    batch_examples=micro,
-                    device=self.choices.device,
-                    processes=self.processes,
-                    autocast=self.choices.autocast,
-                    stop=lambda: bool(self._stop),
-                )
-                if totals is None:
-                    return
-                terms = totals.means
-                loss = sum(weight * terms[term] for term, weight in self.weights.items())
-                seconds = time.perf_counter() - begun
-                self._emit(Evaluated(step=self.state.step, name=name, loss=loss, terms=terms, seconds=seconds))
+    def _steps_between_validations(self) -> int:
+        if self.settings.evaluate_every_steps is not None:
+            return self.settings.evaluate_every_steps
+        epoch = math.ceil(len(self.source) * self.example_tokens / self.settings.batch_tokens)
+        return min(250, epoch) if self.judge is not None else 250
 
-    def _wants_saving(self, step: int, at: float) -> bool:
-        """Whether it is time, when the last checkpoint was made at `step` and monotonic time `at`."""
-        if self.saving is None:
-            return False
-        steps, minutes = self.saving.every_steps, self.saving.every_minutes
-        if steps is not None and self.state.step // steps > step // steps:
-            return True
-        return minutes is not None and time.monotonic() - at >= 60 * minutes
+    def _validate(self, micro: int) -> bool:
+        """Score every validation set; returns whether the model is the best so far, judged by the first of them."""
+        better = False
+        with self.average.applied() if self.average is not None else nullcontext():
+            scores = self._validator.scores(self.state.step, batch_examples=micro, stop=lambda: bool(self._stop))
+            for number, found in enumerate(scores):
+                if self.judge is not None and number == 0:
+                    self.state.best = judged(self.state.best, found.step, self.judge.worth(found))
+                    better = self.state.best.step == found.step
+                self._emit(attrs.evolve(found, best=better))
+        return better
+
+    @property
+    def _is_stale(self) -> bool:
+        best = self.state.best
+        return bool(self.settings.patience) and best is not None and best.stale >= self.settings.patience
 
     def _save(self) -> None:
         if self.saving is not None:

@@ -19,22 +19,27 @@ _ITERATIONS = 5
 
 
 class Muon:
-    """Steps hidden matrices; `stacks[i]` says how many matrices parameter i holds along its first dimension."""
+    """Steps hidden matrices.
+
+    `stacks[i]` says how many matrices parameter i holds along its first dimension, `scales[i]` which share of the
+    learning rate it gets.
+    """
 
     def __init__(
         self,
         parameters: Sequence[nn.Parameter],
         stacks: Sequence[int],
+        scales: Sequence[float],
         *,
         learning_rate: float,
         momentum: float,
         weight_decay: float,
         dtype: torch.dtype,
     ) -> None:
-        self._groups: dict[tuple[int, int], list[tuple[nn.Parameter, int]]] = defaultdict(list)
-        for parameter, stack in zip(parameters, stacks, strict=True):
+        self._groups: dict[tuple[int, int, float], list[tuple[nn.Parameter, int]]] = defaultdict(list)
+        for parameter, stack, scale in zip(parameters, stacks, scales, strict=True):
             rows, columns = parameter.shape[0] // stack, parameter.shape[1]
-            self._groups[rows, columns].append((parameter, stack))
+            self._groups[rows, columns, scale].append((parameter, stack))
         self.momenta = {parameter: torch.zeros_like(parameter) for parameter in parameters}
         self.learning_rate = learning_rate
         self._momentum = momentum
@@ -44,8 +49,8 @@ class Muon:
     @torch.no_grad()
     def step(self, factor: float) -> None:
         """One update at `factor` times the peak learning rate; parameters without a gradient stay."""
-        rate = self.learning_rate * factor
-        for (rows, columns), members in self._groups.items():
+        for (rows, columns, scale), members in self._groups.items():
+            rate = self.learning_rate * factor * scale
             members = [(p, n) for p, n in members if p.grad is not None]
             if not members:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import torch
@@ -15,26 +16,32 @@ class Optimizer:
     """Muon for hidden matrices and fused AdamW for the rest, or AdamW for all (Loshchilov and Hutter 2019)."""
 
     def __init__(
-        self, model: nn.Module, roles: Mapping[str, str], settings: Training, *, matrix_dtype: torch.dtype
+        self,
+        model: nn.Module,
+        roles: Mapping[str, str],
+        settings: Training,
+        *,
+        matrix_dtype: torch.dtype,
+        scales: Mapping[str, float] | None = None,
     ) -> None:
+        """`scales`: parameter -> share of the learning rate that it gets, 1 where none is given."""
         named = {name: p for name, p in model.named_parameters() if p.requires_grad}
         hidden = [n for n in named if settings.optimizer == "muon" and roles[n].startswith("hidden")]
         rest = [n for n in named if n not in set(hidden)]
-        decayed = [named[n] for n in rest if roles[n] != "scalar"]
-        plain = [named[n] for n in rest if roles[n] == "scalar"]
+        share = scales or {}
+        groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+        for name in rest:
+            decay = 0.0 if roles[name] == "scalar" else settings.weight_decay
+            groups[decay, share.get(name, 1.0)].append(named[name])
         self._named = named
         self._learning_rate = settings.learning_rate
-        groups = [
-            {"params": decayed, "weight_decay": settings.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
         self._adamw = torch.optim.AdamW(
-            [g for g in groups if g["params"]],
+            [{"params": p, "weight_decay": decay, "share": scale} for (decay, scale), p in groups.items()],
             lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
             fused=True,
         )
-        for parameter in (*decayed, *plain):  # now, not at the first step, so that a state is always whole
+        for parameter in (named[n] for n in rest):  # now, not at the first step, so that a state is always whole
             self._adamw.state[parameter] = {
                 "step": torch.zeros((), device=parameter.device),
                 "exp_avg": torch.zeros_like(parameter),
@@ -43,6 +50,7 @@ class Optimizer:
         self._muon = Muon(
             [named[n] for n in hidden],
             [int(roles[n].partition("/")[2] or 1) for n in hidden],
+            [share.get(n, 1.0) for n in hidden],
             learning_rate=settings.matrix_learning_rate,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
@@ -52,7 +60,7 @@ class Optimizer:
     def step(self, factor: float) -> None:
         """One update at `factor` times the peak learning rates."""
         for group in self._adamw.param_groups:
-            group["lr"] = self._learning_rate * factor
+            group["lr"] = self._learning_rate * factor * group["share"]
         self._adamw.step()
         self._muon.step(factor)
 

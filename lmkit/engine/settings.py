@@ -52,8 +52,15 @@ class Training:
     """Largest norm of the gradient; 0 turns clipping off."""
     ema: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
     """Decay of a running mean of the weights, used to validate and predict; 0 turns it off."""
-    evaluate_every_steps: int = attrs.field(default=250, validator=validators.ge(0))
-    """Steps between validations; one more is made at the end. 0: only at the end."""
+    layer_decay: float = attrs.field(default=1.0, validator=[validators.gt(0), validators.le(1)])
+    """Each layer learns this many times as fast as the one above it (Clark et al. 2020, appendix B); 1: all alike."""
+    frozen_layers: int | Literal["all"] = 0
+    """Lowest layers of the encoder that stay as they are, embeddings with them; "all": the whole encoder."""
+    evaluate_every_steps: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(0)))
+    """Steps between validations; one more is made at the end. 0: only then. By default 250, for a task at least once
+    an epoch."""
+    patience: int = attrs.field(default=0, validator=validators.ge(0))
+    """Stop after so many validations of a task in a row without a better one; 0: never before the budget ends."""
     spike: float = attrs.field(default=3.0, validator=validators.ge(0))
     """Stop when a loss exceeds this many times the median of the last 64; 0 turns it off."""
     skip_bad_steps: int = attrs.field(default=0, validator=validators.ge(0))
@@ -89,6 +96,8 @@ class Training:
             )
         if self.threads != "auto" and not 1 <= self.threads <= 1024:
             raise ValueError(f'threads: expected 1 to 1024, or "auto", got {self.threads}')
+        if self.frozen_layers != "all" and not 0 <= self.frozen_layers <= 10_000:
+            raise ValueError(f'frozen_layers: expected how many, or "all", got {self.frozen_layers}')
         if 0 < self.spike <= 1:
             raise ValueError(f"spike: expected more than 1 times the median, or 0 for no such alarm, got {self.spike}")
         self.budget_tokens()

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 from torch import Tensor
 
+from lmkit.engine.best import Best
 from lmkit.engine.device import Choices
 
 
@@ -27,6 +28,8 @@ class State:
     """Bad steps skipped."""
     recent: list[float] = attrs.field(factory=list)
     """The last losses, by which a spike is told."""
+    best: Best | None = None
+    """The best validation so far, where models are judged."""
     choices: Choices | None = None
     """What "auto" meant at step 0."""
 
@@ -36,8 +39,9 @@ class State:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> State:
         """Raises KeyError or TypeError for what `to_json` did not write."""
-        choices = value["choices"]
-        return cls(**{**value, "choices": None if choices is None else Choices(**choices)})
+        choices, best = value["choices"], value.get("best")
+        made = {"choices": choices and Choices(**choices), "best": best and Best(**best)}
+        return cls(**{**value, **made})
 
 
 @attrs.frozen(kw_only=True)

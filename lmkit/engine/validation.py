@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import attrs
@@ -11,7 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from lmkit.batch import Batch, Example
+from lmkit.engine.best import Judge
+from lmkit.engine.device import Choices
 from lmkit.engine.distributed import Processes
+from lmkit.engine.events import Evaluated
 
 
 @attrs.frozen
@@ -60,3 +64,44 @@ def measure_all(
     finally:
         model.train(was_training)
     return Totals(processes.sum(sums), processes.sum(counts))
+
+
+@attrs.frozen(kw_only=True)
+class Validator:
+    """Scores a model on every validation set."""
+
+    model: nn.Module
+    measure: Callable[[Batch], Mapping[str, Tensor]]
+    sets: Mapping[str, Sequence[Example]]
+    collate: Callable[[Sequence[Example], float | None], Batch]
+    weights: Mapping[str, float]
+    judge: Judge | None
+    choices: Choices
+    processes: Processes
+
+    def scores(self, step: int, *, batch_examples: int, stop: Callable[[], bool]) -> Iterator[Evaluated]:
+        """What was found on each set; ends before all are scored where `stop` says so."""
+        for name, examples in self.sets.items():
+            begun = time.perf_counter()
+            totals = measure_all(
+                self.model,
+                self.measure,
+                examples,
+                self.collate,
+                batch_examples=batch_examples,
+                device=self.choices.device,
+                processes=self.processes,
+                autocast=self.choices.autocast,
+                stop=stop,
+            )
+            more = self.judge.metrics(name, stop) if self.judge is not None else {}
+            if totals is None or more is None:
+                return
+            means = totals.means
+            yield Evaluated(
+                step=step,
+                name=name,
+                loss=sum(weight * means[term] for term, weight in self.weights.items()),
+                terms={**means, **more},
+                seconds=time.perf_counter() - begun,
+            )

@@ -35,7 +35,7 @@ class Continuation(Objective[ScoredBatch]):
         return {self.name: 1.0}
 
     def build_head(self, encoder: Encoder) -> VocabularyHead:
-        return VocabularyHead(encoder)
+        return VocabularyHead(encoder, self.head_kind)
 
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> ScoredBatch:
         inputs, starts = pack(examples, attention=self.attention, filler=self._filler)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from lmkit.errors import DataError
 
 Read = TypeVar("Read")
+Item = TypeVar("Item")
 
 WAITING = 1024
 """Rows that wait for their batch at most, so that rows without tokens do not pile up."""
@@ -60,6 +61,21 @@ def answer(
         waiting.append(item)
         count, longest = count + (not isinstance(item, DataError)), max(longest, size)
     yield from _in_place(waiting, answers)
+
+
+def batches(items: Iterable[Item], tokens: Callable[[Item], int], batch_tokens: int) -> Iterator[list[Item]]:
+    """As many items at once as fit into `batch_tokens` when each takes the room of the longest; at least one."""
+    some: list[Item] = []
+    longest = 0
+    for item in items:
+        size = tokens(item)
+        if some and (len(some) + 1) * max(longest, size) > batch_tokens:
+            yield some
+            some, longest = [], 0
+        some.append(item)
+        longest = max(longest, size)
+    if some:
+        yield some
 
 
 def _in_place(waiting: Sequence[Read | DataError], answers: Callable[[Sequence[Read]], Iterable[Any]]) -> Iterator[Any]:

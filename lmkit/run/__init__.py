@@ -9,6 +9,7 @@ from lmkit.run.predict import predict
 from lmkit.run.pretrain import pretrain
 from lmkit.run.resume import resume
 from lmkit.run.run import Encoded, Run
+from lmkit.run.seeds import finetune_seeds
 
 __all__ = [
     "Encoded",
@@ -17,6 +18,7 @@ __all__ = [
     "check",
     "evaluate",
     "finetune",
+    "finetune_seeds",
     "load",
     "predict",
     "pretrain",

@@ -84,6 +84,8 @@ def repeated(rows: Iterable[Weighted]) -> Iterator[Row]:
 class Read:
     """What a task made of rows."""
 
+    rows: list[Row]
+    """Those that it could read."""
     examples: list[Example]
     labels: tuple[str, ...]
     """All that the rows name, sorted."""
@@ -97,6 +99,7 @@ def examples_of(
     So is a label that is not among `labels`, where those are given: they are what the training rows have.
     """
     tally = Tally(data.bad_input)
+    good: list[Row] = []
     examples: list[Example] = []
     found: set[str] = set()
     for row in rows:
@@ -109,11 +112,12 @@ def examples_of(
         except DataError as error:
             tally.leave_out("row", f"{row.place}: {error}", "Mend the row")
         else:
+            good.append(row)
             examples += made
             found.update(named)
     if not examples:
         raise DataError(f"{where}: no row of it gives task {task.name} an example")
-    return Read([attrs.evolve(e, key=(0, 0, i)) for i, e in enumerate(examples)], tuple(sorted(found)))
+    return Read(good, [attrs.evolve(e, key=(0, 0, i)) for i, e in enumerate(examples)], tuple(sorted(found)))
 
 
 def validation_rows(data: Data) -> dict[str, list[Row]]:
@@ -121,10 +125,10 @@ def validation_rows(data: Data) -> dict[str, list[Row]]:
     return {name: list(read_rows(paths, data)) for name, paths in data.validation_sets.items()}
 
 
-def split(rows: list[Weighted], share: float, seed: int) -> tuple[list[Weighted], list[Row]]:
-    """`rows` without a share of them, chosen by `seed`, and that share."""
+def split(rows: list[Weighted], share: float) -> tuple[list[Weighted], list[Row]]:
+    """`rows` without a share of them, and that share: chosen at random, but the same ones whatever a run's seed."""
     held = max(1, round(share * len(rows)))
-    order = Order(len(rows), (seed, 0))(np.arange(len(rows)))
+    order = Order(len(rows), (0, 0))(np.arange(len(rows)))
     chosen = set(order[:held].tolist())
     return [r for i, r in enumerate(rows) if i not in chosen], [r.row for i, r in enumerate(rows) if i in chosen]
 

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from lmkit.checkpoint import RunLock
+from lmkit.engine.best import Judge, Stop
 from lmkit.engine.events import Observer
 from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, Task
+from lmkit.lora.adapters import check_adaptable
 from lmkit.model import Model, check_length, join, why_not
 from lmkit.recipe import Finetuning, read_finetuning
 from lmkit.registry import Registry, default_registry
-from lmkit.run.examples import Rows, examples_of, places, repeated, split, training_rows, validation_rows
+from lmkit.run.examples import Read, Rows, examples_of, places, repeated, split, training_rows, validation_rows
 from lmkit.run.folder import create, require_new
 from lmkit.run.load import load
 from lmkit.run.parts import Parts
-from lmkit.run.run import Run
+from lmkit.run.run import BATCH_TOKENS, Run
+from lmkit.run.scores import Scores
 from lmkit.run.texts import fingerprint_of
 from lmkit.run.training import Trainee, train
 from lmkit.run.trial import trial
@@ -60,15 +64,15 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
     """The model that a task trains, and its rows; `start` is the run it comes from, or a checkpoint of its own."""
     cls: type[Task] = recipe.task.component.load()
     task = cls(recipe.task.config, start.tokenizer)
-    training, validation = training_rows(recipe.data), validation_rows(recipe.data)
-    found: tuple[str, ...] = ()
+    training, held = training_rows(recipe.data), dict[str, Read]()
     if recipe.data.held_out:
-        training, validation["validation"] = split(training, recipe.data.held_out, recipe.seed)
-        held_out = examples_of(validation["validation"], task, recipe.data, where="data.validation")
-        found = held_out.labels  # a rare label may have gone there whole
-    sources = places(source.path for source in recipe.data.sources)
-    read = examples_of(repeated(training), task, recipe.data, where=sources)
-    labels = tuple(task.all_labels(tuple(sorted({*read.labels, *found}))))
+        training, rest = split(training, recipe.data.held_out)
+        held["validation"] = examples_of(rest, task, recipe.data, where="data.validation")
+    read = examples_of(repeated(training), task, recipe.data, where=places(s.path for s in recipe.data.sources))
+    found = {*read.labels, *(label for some in held.values() for label in some.labels)}  # a rare one may be held out
+    labels = tuple(task.all_labels(tuple(sorted(found))))
+    for name, rows in validation_rows(recipe.data).items():
+        held[name] = examples_of(rows, task, recipe.data, where=f"data.validation {name}", labels=labels)
     parts = Parts(
         tokenizer=start.tokenizer,
         tokenizer_record=start.parts.tokenizer_record,
@@ -77,22 +81,44 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
         task=recipe.task,
         labels=labels,
     )
-    rows = Rows(read.examples, recipe.seed)
+    source = Rows(read.examples, recipe.seed)
     longest = "the longest example of the task, which its own settings bound, has"
-    check_length(start.module.encoder, rows.longest, longest)
-    held = {
-        name: examples_of(some, task, recipe.data, where=f"data.validation {name}", labels=labels).examples
-        for name, some in validation.items()
-    }
+    check_length(start.module.encoder, source.longest, longest)
+    model = _model(parts, start, recipe.seed)
+    model.freeze(recipe.train.frozen_layers)
+    if recipe.lora is not None:
+        check_adaptable(model)
     return Trainee(
         parts=parts,
-        model=_model(parts, start, recipe.seed),
-        source=rows,
-        validation=held,
-        example_tokens=rows.mean_tokens,
-        fingerprints={"tokenizer": fingerprint_of(start.tokenizer), "examples": rows.fingerprint},
+        model=model,
+        source=source,
+        validation={name: some.examples for name, some in held.items()},
+        example_tokens=source.mean_tokens,
+        fingerprints={"tokenizer": fingerprint_of(start.tokenizer), "examples": source.fingerprint},
+        judge=Judge(metrics=_metrics(task, model, held), by=task.metric) if held else None,
         static_shapes=False,
     )
+
+
+def _metrics(task: Task, model: Model, held: Mapping[str, Read]) -> Callable[[str, Stop], Mapping[str, float] | None]:
+    """What a task that has a metric makes of its answers to the rows of a validation set."""
+
+    def metrics(name: str, stop: Stop) -> Mapping[str, float] | None:
+        if task.metric is None:
+            return {}
+        asked = takewhile(lambda _: not stop(), held[name].rows)
+        answers = task.predict(model.encoder, model.head, asked, batch_tokens=BATCH_TOKENS)
+        scores = Scores(task, intervals=False)
+        for row, answer in zip(held[name].rows, answers, strict=False):  # fewer answers where it was stopped
+            scores.add(row, answer)
+        if stop():
+            return None
+        found = scores.metrics()
+        if task.metric not in found:
+            raise FitError(f'task "{task.name}" has no metric "{task.metric}", but {", ".join(found)}')
+        return found
+
+    return metrics
 
 
 def _model(parts: Parts, start: Run, seed: int) -> Model:

@@ -33,6 +33,8 @@ def config_of(folder: Path) -> tuple[Path, bool]:
     """A run's config.toml, and whether it is of fine-tuning; raises RunError where `folder` is no run."""
     path = folder / CONFIG
     if not path.is_file():
+        inside = sorted(folder.glob("seed-*")) if folder.is_dir() else []
         what = "no such folder" if not folder.exists() else f"not a run's folder: it has no {CONFIG}"
+        what += f", but runs of several seeds; name one, such as {inside[0]}" if inside else ""
         raise RunError(f"{folder}: {what}")
     return path, "task" in read(path)

@@ -6,9 +6,12 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from lmkit.checkpoint import Checkpoint, check_components, newest
-from lmkit.errors import CheckpointError, RunError
+from lmkit.checkpoint import Checkpoint, check_components, newest, of_step
+from lmkit.config import structure
+from lmkit.errors import CheckpointError, IntegrityError, RunError
 from lmkit.interfaces import Tokenizer
+from lmkit.lora import Lora
+from lmkit.lora.adapters import merged
 from lmkit.model import Model, join
 from lmkit.registry import Registry, default_registry
 from lmkit.run.folder import config_of
@@ -17,7 +20,7 @@ from lmkit.run.run import Run
 
 
 def load(run: Path | str, *, local_files: Sequence[Path] = ()) -> Run:
-    """The run in a folder, at its newest whole checkpoint, with averaged weights where it has them.
+    """The run in a folder, with averaged weights where it has them: at its best checkpoint, or else its newest.
 
     `local_files` are plugins that it needs and that are not installed.
     Raises RunError for a folder that is no run, CheckpointError for one that has no whole checkpoint.
@@ -27,10 +30,23 @@ def load(run: Path | str, *, local_files: Sequence[Path] = ()) -> Run:
     found = newest(folder, warn=lambda sentence: warnings.warn(sentence, stacklevel=3))
     if found is None:
         raise RunError(f"{folder}: no checkpoint yet; start the training with: lmkit resume {folder}")
+    found = _best(folder, found)
     registry = Registry(local_files) if local_files else default_registry()
     for sentence in check_components(found.components, registry.find, source=str(found.path)):
         warnings.warn(f"{found.path}: {sentence}", stacklevel=2)
     return run_of(folder, found, registry)
+
+
+def _best(folder: Path, latest: Checkpoint) -> Checkpoint:
+    """The checkpoint that was found best in validation, where the run judged them; else the latest."""
+    best = latest.state["engine"].get("best")
+    if best is None or best["step"] == latest.step:
+        return latest
+    try:
+        return of_step(folder, best["step"])
+    except IntegrityError as error:
+        warnings.warn(f"the best checkpoint cannot be used: {error}; {latest.path.name} is used instead", stacklevel=3)
+        return latest
 
 
 def run_of(folder: Path, checkpoint: Checkpoint, registry: Registry) -> Run:
@@ -84,6 +100,9 @@ def model_of(checkpoint: Checkpoint, parts: Parts) -> Model:
     weights = checkpoint.tensors("model")
     if "ema" in checkpoint.stems:
         weights |= checkpoint.tensors("ema")
+    lora = checkpoint.state.get("config", {}).get("lora")
+    if lora is not None:
+        weights = merged(weights, structure(Lora, lora, source=str(checkpoint.path), path="lora"))
     [version] = [r["state_version"] for r in checkpoint.components if r["kind"] == "encoder"]
     if version < encoder.state_version:
         mine = {n.removeprefix("encoder."): t for n, t in weights.items() if n.startswith("encoder.")}

@@ -95,6 +95,7 @@ def trainee_of(
     )
     if start is not None:
         starting_weights(model, start)
+    model.freeze(recipe.train.frozen_layers)
     texts = texts_of(
         recipe.data,
         tokenizer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from lmkit.batch import Example, pack
 from lmkit.config import structure
-from lmkit.errors import DataError, FitError
+from lmkit.errors import DataError, FitError, PluginError
 from lmkit.interfaces import Task, Tokenizer
 from lmkit.model import Model, why_not_task
 from lmkit.recipe import Chosen
@@ -106,9 +107,10 @@ class Run:
         return Encoded(hidden, pooled, torch.tensor([len(e.tokens) for e in examples]))
 
     def task(self, name: str | None = None, **options: Any) -> Task:
-        """The task of that name, or the one that reads this run's head; raises FitError where that is not one.
+        """The task of that name, or the run's own, or the one that reads its kind of head and no other.
 
-        Of several, the one of the distribution that the run's objective comes from.
+        Of several such, the one of the distribution that the run's objective comes from.
+        Raises FitError where that is not one.
         `options` are fields of the task's Config that are to differ from the run's own, or from the defaults.
         """
         own = self.parts.task
@@ -155,20 +157,28 @@ class Run:
 
         return answer
 
-    def _tasks(self) -> list[type[Task]]:
-        components = [c for c in self.registry.components() if c.kind == "task"]
-        loaded: list[type[Task]] = [c.load() for c in components]
-        return [task for task in loaded if self.head_kind in task.reads]
+    def _tasks(self) -> Iterator[type[Task]]:
+        """The installed tasks that read this run's head; one that cannot be imported is warned about."""
+        for component in self.registry.components():
+            if component.kind == "task":
+                try:
+                    task: type[Task] = component.load()
+                except PluginError as error:
+                    warnings.warn(f"left out: {error}", stacklevel=2)
+                    continue
+                if self.head_kind in task.reads:
+                    yield task
 
     def _only_task(self) -> str:
-        able = {task.name for task in self._tasks()}
-        if len(able) > 1 and self.parts.objective is not None:  # who made the objective also says what it is for
+        able = list(self._tasks())
+        chosen = [task for task in able if task.reads == {self.head_kind}] or able
+        if len(chosen) > 1 and self.parts.objective is not None:  # who made the objective also says what it is for
             home = self.parts.objective.component.distribution
             own = {c.name for c in self.registry.components() if c.kind == "task" and c.distribution == home}
-            able = able & own or able
-        names = sorted(able)
-        if len(names) == 1:
-            return names[0]
+            chosen = [task for task in chosen if task.name in own] or chosen
+        if len(chosen) == 1:
+            return chosen[0].name
+        names = sorted(task.name for task in able)
         if not names:
             raise FitError(f"no installed task reads a head of kind {self.head_kind}")
         raise FitError(f"several tasks read a head of kind {self.head_kind}: {', '.join(names)}; name one")

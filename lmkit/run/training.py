@@ -13,15 +13,18 @@ import attrs
 import torch
 
 from lmkit.batch import Example
-from lmkit.checkpoint import Checkpoint, save
+from lmkit.checkpoint import Checkpoint, save, step_name
+from lmkit.engine.best import Judge
 from lmkit.engine.device import choose
 from lmkit.engine.distributed import Processes
 from lmkit.engine.events import Observer, Resumed
 from lmkit.engine.feed import Source
-from lmkit.engine.loop import Engine, Saving
+from lmkit.engine.loop import Engine
+from lmkit.engine.saving import Saving
 from lmkit.engine.settings import Training
 from lmkit.engine.state import Snapshot, State
 from lmkit.errors import CheckpointError, Interrupted, PluginError
+from lmkit.lora.adapters import adapt, of_adapted
 from lmkit.model import Model
 from lmkit.recipe import Finetuning, Pretraining, tables
 from lmkit.registry import Registry
@@ -46,6 +49,8 @@ class Trainee:
     """Tokens of an example on average, filler included."""
     fingerprints: Mapping[str, Any]
     """What the data is known by: a resume compares it."""
+    judge: Judge | None = None
+    """What tells which of its checkpoints is best."""
     static_shapes: bool
     """Whether all batches have one shape; compiled code is made anew for each."""
 
@@ -61,10 +66,15 @@ def engine_of(
     """An engine that stands before the first step, or at `state`, whose choices it keeps."""
     objective, encoder = trainee.model.objective, trainee.model.encoder
     choices = state.choices if state is not None else None
+    model, decay = trainee.model, recipe.train.layer_decay
+    roles, scales = model.roles(), {name: decay**depth for name, depth in model.depths().items()}
+    if isinstance(recipe, Finetuning) and recipe.lora is not None:
+        adapt(model, recipe.lora, seed=recipe.seed)
+        roles, scales = of_adapted(model, roles, "head"), of_adapted(model, scales, 1.0)
     return Engine(
-        model=trainee.model,
-        measure=trainee.model.measure,
-        roles=trainee.model.roles(),
+        model=model,
+        measure=model.measure,
+        roles=roles,
         layers=encoder.layers,
         weights=objective.weights,
         source=trainee.source,
@@ -76,6 +86,8 @@ def engine_of(
         seed=recipe.seed,
         observers=observers,
         saving=saving,
+        scales=scales,
+        judge=trainee.judge,
     )
 
 
@@ -169,6 +181,7 @@ def _writer(folder: Path, trainee: Trainee, recipe: Pretraining | Finetuning) ->
             "config": tables(recipe),
             "environment": environment(choices.threads, Processes.current().world),
         }
+        best = snapshot.state.best
         path = save(
             folder,
             snapshot.state.step,
@@ -177,6 +190,7 @@ def _writer(folder: Path, trainee: Trainee, recipe: Pretraining | Finetuning) ->
             components=trainee.parts.records(),
             folders={"tokenizer": trainee.parts.tokenizer.save},
             keep=recipe.checkpoint.keep,
+            protect=() if best is None else (step_name(best.step),),
         )
         return str(path)
 

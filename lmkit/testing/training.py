@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from lmkit.batch import Batch, Example
 from lmkit.engine.device import choose
 from lmkit.engine.distributed import Processes
-from lmkit.engine.loop import Engine, Saving
+from lmkit.engine.loop import Engine
 from lmkit.engine.optimizer import Optimizer
+from lmkit.engine.saving import Saving
 from lmkit.engine.settings import Training
 from lmkit.engine.state import Snapshot, State
 from lmkit.engine.step import StepResult, backward, clip

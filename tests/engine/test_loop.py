@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from lmkit.engine.events import Alarm, Evaluated, Finished, Saved, Started, Stepped
-from lmkit.engine.loop import Engine, Saving
+from lmkit.engine.loop import Engine
+from lmkit.engine.saving import Saving
 from lmkit.engine.state import Snapshot, State
 from lmkit.errors import Interrupted, TrainingAlarm
 from tests.engine.tiny import VOCABULARY, Copy, Source, build, collate, weights_of

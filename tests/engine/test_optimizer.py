@@ -19,7 +19,7 @@ def _matrices() -> list[nn.Parameter]:
 
 def test_muon_is_torchs_muon_on_plain_matrices():
     mine, theirs = _matrices(), _matrices()
-    ours = Muon(mine, [1] * 4, learning_rate=0.02, momentum=0.95, weight_decay=0.1, dtype=torch.bfloat16)
+    ours = Muon(mine, [1] * 4, [1.0] * 4, learning_rate=0.02, momentum=0.95, weight_decay=0.1, dtype=torch.bfloat16)
     reference = torch.optim.Muon(theirs, lr=0.02, momentum=0.95, weight_decay=0.1, nesterov=True)
     for step in range(4):
         for number, (one, other) in enumerate(zip(mine, theirs, strict=True)):
@@ -47,8 +47,8 @@ def test_a_stack_of_three_is_orthogonalized_as_three():
     for parameter, part in zip(alone, gradient.chunk(3), strict=True):
         parameter.grad = part.clone()
     settings = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0, "dtype": torch.float32}
-    Muon([stacked], [3], **settings).step(1.0)
-    Muon(alone, [1, 1, 1], **settings).step(1.0)
+    Muon([stacked], [3], [1.0], **settings).step(1.0)
+    Muon(alone, [1, 1, 1], [1.0] * 3, **settings).step(1.0)
     assert torch.allclose(stacked.detach(), torch.cat([p.detach() for p in alone]), atol=1e-6)
 
 
@@ -75,3 +75,21 @@ def test_a_state_that_lacks_a_tensor_is_refused_by_name():
     optimizer = Optimizer(model, roles, Training(steps=1), matrix_dtype=torch.float32)
     with pytest.raises(KeyError, match=r"weight\.momentum"):
         optimizer.load({})
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_parameter_learns_at_its_share_of_the_rate(optimizer):
+    def moved(scales):
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+        roles = {n: "hidden" if p.ndim == 2 else "scalar" for n, p in model.named_parameters()}
+        settings = Training(steps=1, optimizer=optimizer, weight_decay=0.0)
+        before = {n: p.detach().clone() for n, p in model.named_parameters()}
+        made = Optimizer(model, roles, settings, scales=scales, matrix_dtype=torch.float32)
+        model(torch.ones(4, 8)).square().sum().backward()
+        made.step(1.0)
+        return {n: p.detach() - before[n] for n, p in model.named_parameters()}
+
+    whole, scaled = moved({}), moved({"0.weight": 0.5, "0.bias": 0.25})
+    for name, share in {"0.weight": 0.5, "0.bias": 0.25, "1.weight": 1.0, "1.bias": 1.0}.items():
+        torch.testing.assert_close(scaled[name], share * whole[name], rtol=1e-4, atol=1e-7)

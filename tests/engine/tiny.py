@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from lmkit.batch import Batch, Example, pack
 from lmkit.engine.device import choose
 from lmkit.engine.events import Event
-from lmkit.engine.loop import Engine, Saving
+from lmkit.engine.loop import Engine
+from lmkit.engine.saving import Saving
 from lmkit.engine.settings import Training
 
 VOCABULARY = 17

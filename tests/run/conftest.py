@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import lmkit
+from tests.run.labelled import BOOK, TRAIN
 from tests.run.recipes import recipe, write_book
 
 
@@ -23,3 +24,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory, book: Path) -> dict[str, l
     return {
         kind: lmkit.pretrain(recipe(kind, book, steps=30), run=folder / kind, quiet=True) for kind in ("mlm", "clm")
     }
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> lmkit.Run:
+    """A masked model that knows the words of the labelled rows."""
+    folder = tmp_path_factory.mktemp("bert")
+    (folder / "book.txt").write_text(BOOK)
+    table = {
+        "tokenizer": {"use": "wordpiece", "vocab_size": 300},
+        "data": {"train": [str(folder / "book.txt")], "document": "line"},
+        "encoder": {"use": "bert", "layers": 1, "width": 32, "heads": 2},
+        "objective": {"use": "mlm"},
+        "train": {**TRAIN, "steps": 20, "block_tokens": 32, "batch_tokens": 512},
+    }
+    return lmkit.pretrain(table, run=folder / "run", quiet=True)

@@ -24,11 +24,11 @@ def test_encode_unpacks_into_hidden_and_pooled(trained):
 
 
 def test_verbs_follow_from_the_head(trained):
-    assert trained["mlm"].verbs() == {"fill": "fill-mask"}
-    assert trained["clm"].verbs() == {"complete": "completion"}
+    assert trained["mlm"].verbs() == {"embed": "embedding", "fill": "fill-mask"}
+    assert trained["clm"].verbs() == {"complete": "completion", "embed": "embedding", "sentences": "vocabulary"}
     with pytest.raises(AttributeError) as raised:
         trained["mlm"].complete("Robin")
-    assert str(raised.value) == "a run with a head of kind token has no 'complete'; its verbs: fill"
+    assert str(raised.value) == "a run with a head of kind token has no 'complete'; its verbs: embed, fill"
 
 
 def test_options_of_a_verb_are_checked_as_configs_are(trained):
@@ -74,7 +74,7 @@ def test_evaluating_text_gives_means_over_all_predictions(trained, book, kind):
 
 
 def test_nothing_to_evaluate_or_predict_is_said(trained):
-    with pytest.raises(lmkit.DataError, match="expected text or rows, got neither"):
+    with pytest.raises(lmkit.DataError, match="expected text, rows or minimal pairs, got none"):
         lmkit.evaluate(trained["mlm"])
     with pytest.raises(lmkit.DataError, match="expected texts or rows, got neither"):
         lmkit.predict(trained["mlm"])

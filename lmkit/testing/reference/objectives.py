@@ -41,7 +41,7 @@ class _Predicting(Objective[ScoredBatch]):
         return {"loss": 1.0}
 
     def build_head(self, encoder: Encoder) -> VocabularyHead:
-        return VocabularyHead(encoder)
+        return VocabularyHead(encoder, self.head_kind)
 
     def _batch(
         self, examples: Sequence[Example], inputs: Packed, scored: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]

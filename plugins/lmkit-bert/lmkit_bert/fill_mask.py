@@ -6,6 +6,7 @@ than the model reads is read around each mask, so that masks far apart do not se
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -23,8 +24,9 @@ from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.inference import inference
-from lmkit.parts.rows import answer, text_of
+from lmkit.parts.rows import answer, batches, text_of
 from lmkit_bert.mlm import MaskedConfig, MaskedLanguageModelling
+from lmkit_bert.words import Hole, WordFiller
 
 MASK = "[MASK]"
 """How a mask may be written whatever the tokenizer's own spelling is."""
@@ -42,8 +44,14 @@ class FillMaskConfig:
     """Column of the text with its masks, or of a text to learn from."""
     answer_column: str = "answer"
     """Column of the right word, or the list of them, one a mask; only metrics read it."""
+    pieces: int = attrs.field(default=1, validator=[validators.ge(1), validators.le(16)])
+    """Pieces that a word may have; with more than 1 only whole words are named, in several times the time."""
     longest: int = attrs.field(default=128, validator=validators.ge(8))
     """Tokens to read at once at most; a longer text is read in pieces."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.longest < self.pieces + 8:
+            raise ValueError(f"longest {self.longest} leaves no room for text beside a word of {self.pieces} pieces")
 
 
 @attrs.frozen(eq=False)
@@ -67,7 +75,7 @@ class _Window:
 class FillMask(Task):
     """Fills masks; one answer a row, in order.
 
-    {"text": the text with each mask's likeliest word, "masks": for each mask a list of {"token", "id", "probability"}}
+    {"text": the text with each mask's likeliest word, "masks": for each mask a list of {"token", "ids", "probability"}}
     """
 
     name = "fill-mask"
@@ -102,12 +110,13 @@ class FillMask(Task):
             yield _example(self.tokenizer.wrap(ids[start : start + room]).ids)
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
-        longest = min(self.config.longest, encoder.longest or sys.maxsize)
+        longest = min(self.config.longest, encoder.longest or sys.maxsize) - (self.config.pieces - 1)
 
         def fill(texts: Sequence[_Masked]) -> Iterator[dict[str, Any]]:
             windows = chain.from_iterable(self._windows(text, longest) for text in texts)
-            batches = _batches(windows, batch_tokens)
-            masks = chain.from_iterable(self._fill(encoder, head, some) for some in batches)
+            together = batches(windows, lambda window: len(window.tokens), batch_tokens)
+            filled = self._fill if self.config.pieces == 1 else self._fill_words
+            masks = chain.from_iterable(filled(encoder, head, some) for some in together)
             for text in texts:
                 yield self._answer(text, [next(masks) for _ in text.places])
 
@@ -190,45 +199,43 @@ class FillMask(Task):
             hidden = encoder(inputs.to(embedding.device))[torch.from_numpy(places).to(embedding.device)]
             return [named for some in hidden.split(HEAD_AT_ONCE) for named in self._likeliest(head(some, embedding))]
 
+    def _fill_words(self, encoder: Encoder, head: nn.Module, windows: Sequence[_Window]) -> list[list[dict[str, Any]]]:
+        """What may stand at each mask of `windows`, words of several pieces among them."""
+        config, tokens = self.config, sum(len(window.tokens) for window in windows)
+        filler = WordFiller(
+            self.tokenizer.vocabulary, pieces=config.pieces, width=config.top_k, batch_tokens=tokens * config.top_k
+        )
+        holes = [Hole(window.tokens, int(place)) for window in windows for place in window.places]
+        return [
+            [self._named(word.ids, math.exp(word.log_probability)) for word in words]
+            for words in filler.fill(encoder, head, holes)
+        ]
+
+    def _named(self, ids: Sequence[int], probability: float) -> dict[str, Any]:
+        return {"token": self.tokenizer.decode(ids), "ids": list(ids), "probability": probability}
+
     def _likeliest(self, logits: Tensor) -> list[list[dict[str, Any]]]:
         """What [N, vocabulary] logits say, the likeliest first."""
         probabilities = logits.float().softmax(-1)
         probabilities[:, self._special_ids] = 0
         best = probabilities.topk(min(self.config.top_k, logits.shape[1] - len(self._special_ids)))
         return [
-            [
-                {"token": self.tokenizer.decode([number]), "id": number, "probability": probability}
-                for number, probability in zip(ids, values, strict=True)
-            ]
+            [self._named([number], probability) for number, probability in zip(ids, values, strict=True)]
             for ids, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
 
     def _answer(self, text: _Masked, masks: list[list[dict[str, Any]]]) -> dict[str, Any]:
         pieces, at = [], 0
         for (start, end), named in zip(text.spans, masks, strict=True):
-            hidden, token, alone = text.text[start:end], named[0]["id"], named[0]["token"]
+            hidden, ids, alone = text.text[start:end], named[0]["ids"], named[0]["token"]
             # Some tokenizers' mask has the space before it.
             before = text.text[at:start] + hidden[: len(hidden) - len(hidden.lstrip())]
-            # After itself a token is spelled as it is within a text: with its space, or without its "##".
-            word = self.tokenizer.decode([token, token]).removeprefix(alone)
-            pieces += [before, word.lstrip(" ")] if self._word_starts[token] else [before.rstrip(" "), word]
+            # After itself a word is spelled as it is within a text: with its space, or without its "##".
+            word = self.tokenizer.decode(ids * 2).removeprefix(alone)
+            pieces += [before, word.lstrip(" ")] if self._word_starts[ids[0]] else [before.rstrip(" "), word]
             at = end
         return {"text": "".join([*pieces, text.text[at:]]), "masks": masks}
 
 
 def _example(tokens: npt.NDArray[np.int64]) -> Example:
     return Example(tokens=tokens, lengths=(len(tokens),))
-
-
-def _batches(windows: Iterable[_Window], batch_tokens: int) -> Iterator[list[_Window]]:
-    """As many windows at once as fit into `batch_tokens`, at least one."""
-    some: list[_Window] = []
-    widest = 0
-    for window in windows:
-        widest = max(widest, len(window.tokens))
-        if some and (len(some) + 1) * widest > batch_tokens:
-            yield some
-            some, widest = [], len(window.tokens)
-        some.append(window)
-    if some:
-        yield some

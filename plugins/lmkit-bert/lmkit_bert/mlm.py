@@ -68,7 +68,7 @@ class MaskedLanguageModelling(Objective[ScoredBatch]):
         return {"mlm": 1.0}
 
     def build_head(self, encoder: Encoder) -> VocabularyHead:
-        return VocabularyHead(encoder)
+        return VocabularyHead(encoder, self.head_kind)
 
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> ScoredBatch:
         rate = self.config.rate_at(progress)

@@ -20,4 +20,7 @@ def lmkit_objectives() -> dict[str, str]:
 
 @hookimpl
 def lmkit_tasks() -> dict[str, str]:
-    return {"fill-mask": "lmkit_bert.fill_mask:FillMask"}
+    return {
+        "fill-mask": "lmkit_bert.fill_mask:FillMask",
+        "minimal-pairs": "lmkit_bert.minimal_pairs:MinimalPairs",
+    }

@@ -54,7 +54,7 @@ def fill(wordpiece: WordPiece) -> Fill:
 
 
 def likeliest(answer: dict[str, Any]) -> list[int]:
-    return [mask[0]["id"] for mask in answer["masks"]]
+    return [mask[0]["ids"][0] for mask in answer["masks"]]
 
 
 def assert_same(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> None:
@@ -72,7 +72,7 @@ def test_words_are_named_with_their_probabilities_the_likeliest_first(fill: Fill
     assert probabilities == sorted(probabilities, reverse=True)
     assert sum(probabilities) == pytest.approx(1, abs=0.1)
     assert sum(probabilities) <= 1 + 1e-6
-    assert all(wordpiece.decode([choice["id"]]) == choice["token"] for choice in named)
+    assert all(wordpiece.decode(choice["ids"]) == choice["token"] for choice in named)
     assert len(fill(["a [MASK]"])[0]["masks"][0]) == 5
 
 
@@ -84,7 +84,7 @@ def test_a_special_token_is_never_named_however_likely(wordpiece: WordPiece) -> 
     (answer,) = FillMask(FillMaskConfig(top_k=999), wordpiece).predict(
         encoder, head, [{"text": "the [MASK]"}], batch_tokens=99
     )
-    named = [choice["id"] for choice in answer["masks"][0]]
+    named = [choice["ids"][0] for choice in answer["masks"][0]]
     assert sorted(named) == list(range(5, wordpiece.vocabulary.size))
     assert sum(choice["probability"] for choice in answer["masks"][0]) < 0.99
 

@@ -71,7 +71,7 @@ def wordpiece() -> WordPiece:
 def filled_with(wordpiece: WordPiece, text: str, *tokens: str) -> str:
     task = FillMask(FillMaskConfig(), wordpiece)
     ids = [wordpiece._pipeline.token_to_id(token) for token in tokens]
-    masks = [[{"token": wordpiece.decode([number]), "id": number, "probability": 1.0}] for number in ids]
+    masks = [[{"token": wordpiece.decode([number]), "ids": [number], "probability": 1.0}] for number in ids]
     answer: str = task._answer(task._read(text), masks)["text"]
     return answer
 
@@ -94,13 +94,13 @@ def test_a_mask_may_be_spelled_bert_s_way_whatever_the_tokenizers_own() -> None:
     task = FillMask(FillMaskConfig(top_k=1), tokenizer)
     rows = [task.row(text) for text in ("Robin drew his [MASK].", "Robin drew his<mask>.", "[MASK] drew his [MASK]")]
     answers = list(task.predict(encoder, VocabularyHead(encoder), rows, batch_tokens=99))
-    assert answers[0]["masks"][0][0]["id"] == answers[1]["masks"][0][0]["id"]
+    assert answers[0]["masks"][0][0]["ids"] == answers[1]["masks"][0][0]["ids"]
     assert answers[0]["masks"][0][0]["probability"] == pytest.approx(answers[1]["masks"][0][0]["probability"], abs=1e-6)
     read = task._read("Robin [MASK] his [MASK].")
     assert read.ids.tolist() == [5, 1, 2, 1, 6]
     assert read.places.tolist() == [1, 3]
     assert [read.text[start:end] for start, end in read.spans] == ["[MASK]", "[MASK]"]
-    bow, more = ([{"token": Words.WORDS[n], "id": n, "probability": 1.0}] for n in (3, 7))
+    bow, more = ([{"token": Words.WORDS[n], "ids": [n], "probability": 1.0}] for n in (3, 7))
     assert task._answer(read, [bow, bow])["text"] == "Robin bow his bow."
     assert task._answer(read, [more, more])["text"] == "Robins hiss."
 

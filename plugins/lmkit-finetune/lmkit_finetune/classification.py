@@ -15,12 +15,13 @@ from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.inference import inference
 from lmkit.parts.rows import answer
-from lmkit_finetune.classify import ClassHead, Classify, ClassifyConfig, Pooling
+from lmkit_finetune.classify import ClassHead, Classify, ClassifyConfig
+from lmkit_finetune.state import StateConfig
 from lmkit_finetune.texts import sequence
 
 
 @attrs.frozen(kw_only=True)
-class ClassificationConfig:
+class ClassificationConfig(StateConfig):
     """Which columns hold texts and labels, and how a text's states become a class."""
 
     column: str = "text"
@@ -41,14 +42,8 @@ class ClassificationConfig:
     """How much an example of a label counts in the loss; 1 where none is given."""
     longest: int = attrs.field(default=128, validator=validators.ge(8))
     """Tokens to read at most; a longer text is cut at its end."""
-    pooling: Pooling = "own"
-    """One state for a text: the encoder's own (BERT's pooler, GPT's last token), or the mean of all."""
-    dropout: float = attrs.field(default=0.1, validator=[validators.ge(0), validators.lt(1)])
-    """Share of that state dropped in training."""
     metric: Literal["accuracy", "micro_f1", "macro_f1", "loss"] = "accuracy"
     """What says which checkpoint is best."""
-    attention: Literal["bidirectional", "causal"] = "bidirectional"
-    """As the encoder was pre-trained: bidirectional for masked language models, causal for a GPT."""
 
     def __attrs_post_init__(self) -> None:
         if len(set(self.labels)) < len(self.labels) or "" in self.labels:

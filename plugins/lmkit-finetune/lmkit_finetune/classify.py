@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import attrs
 import torch
@@ -11,16 +10,14 @@ import torch.nn.functional as F
 from attrs import validators
 from torch import Tensor, nn
 
-from lmkit.batch import Attention, Batch, Example, Packed, pack
+from lmkit.batch import Attention, Batch, Example, pack
 from lmkit.errors import DataError
 from lmkit.interfaces import Encoder, Objective, Vocabulary
-from lmkit.parts.layers import draw_weights
-
-Pooling = Literal["own", "mean"]
+from lmkit_finetune.state import StateConfig, StateHead
 
 
 @attrs.frozen(kw_only=True)
-class ClassifyConfig:
+class ClassifyConfig(StateConfig):
     """The classes, and how a sequence's states become scores of them."""
 
     labels: tuple[str, ...] = attrs.field()
@@ -31,12 +28,6 @@ class ClassifyConfig:
         factory=dict, validator=validators.deep_mapping(validators.instance_of(str), validators.ge(0))
     )
     """How much an example of a class counts in the loss; 1 where none is given."""
-    pooling: Pooling = "own"
-    """One state for a sequence: the encoder's own (BERT's pooler, GPT's last token), or the mean of all."""
-    dropout: float = attrs.field(default=0.1, validator=[validators.ge(0), validators.lt(1)])
-    """Share of that state dropped in training."""
-    attention: Literal["bidirectional", "causal"] = "bidirectional"
-    """As the encoder was pre-trained: bidirectional for masked language models, causal for a GPT."""
 
     def __attrs_post_init__(self) -> None:
         if not self.labels:
@@ -55,35 +46,13 @@ class ClassifyBatch(Batch):
     """[S] int64 number of each sequence's class, or [S, classes] float32 with 1 for each of its classes."""
 
 
-class ClassHead(nn.Module):
+class ClassHead(StateHead):
     """A sequence's state -> a score for each class; it knows the classes' names."""
 
     def __init__(self, width: int, config: ClassifyConfig) -> None:
-        super().__init__()
+        super().__init__(width, len(config.labels), config)
         self.labels = config.labels
         self.several = config.several
-        self.pooling = config.pooling
-        self.attention: Attention = config.attention
-        self.dropout = nn.Dropout(config.dropout)
-        self.dense = nn.Linear(width, len(config.labels))
-        draw_weights(self, 0.02)
-
-    def forward(self, encoder: Encoder, inputs: Packed) -> Tensor:
-        """[S, classes] scores of the sequences of `inputs`."""
-        hidden = encoder(inputs)
-        state = encoder.pool(hidden, inputs) if self.pooling == "own" else mean_pool(hidden, inputs)
-        scores: Tensor = self.dense(self.dropout(state))
-        return scores
-
-
-def mean_pool(hidden: Tensor, inputs: Packed) -> Tensor:
-    """[S, width] mean of each sequence's hidden states [T, width]."""
-    begins, order = inputs.first.sort()  # examples need not lie in their order
-    places = torch.arange(len(hidden), device=hidden.device)
-    owner = order[torch.bucketize(places, begins, right=True) - 1]
-    inside = (places <= inputs.last[owner])[:, None]  # what follows a sequence may be filler
-    sums = hidden.new_zeros(len(order), hidden.shape[1]).index_add(0, owner, hidden * inside)
-    return sums / (inputs.last - inputs.first + 1)[:, None]
 
 
 class Classify(Objective[ClassifyBatch]):

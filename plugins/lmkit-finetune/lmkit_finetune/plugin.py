@@ -5,4 +5,11 @@ from lmkit import hookimpl
 
 @hookimpl
 def lmkit_tasks() -> dict[str, str]:
-    return {"classification": "lmkit_finetune.classification:Classification"}
+    return {
+        "classification": "lmkit_finetune.classification:Classification",
+        "embedding": "lmkit_finetune.embedding:Embedding",
+        "multiple-choice": "lmkit_finetune.multiple_choice:MultipleChoice",
+        "question-answering": "lmkit_finetune.question_answering:QuestionAnswering",
+        "regression": "lmkit_finetune.regression:Regression",
+        "token-classification": "lmkit_finetune.token_classification:TokenClassification",
+    }

@@ -1,13 +1,15 @@
-"""A row's text, or pair of texts, as one sequence that an encoder reads."""
+"""What tasks read in a row: a text or pair of texts, as one sequence that an encoder reads, and numbers."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from lmkit.batch import Example
 from lmkit.errors import DataError
-from lmkit.interfaces import Tokenizer
+from lmkit.interfaces import Tokenizer, Wrapped
 from lmkit.interfaces.task import Row
 from lmkit.parts.rows import text_of
 
@@ -18,13 +20,37 @@ def sequence(tokenizer: Tokenizer, row: Row, column: str, pair_column: str | Non
     Raises DataError for a column that is absent or no text, and for texts without a token.
     """
     texts = [text_of(row, name) for name in (column, pair_column) if name is not None]
+    whole = wrapped(tokenizer, texts, longest)
+    if not len(whole.ids):
+        raise DataError(f'column "{column}": the text is empty')
+    return Example(tokens=whole.ids, lengths=(len(whole.ids),), segments=whole.segments)
+
+
+def wrapped(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> Wrapped:
+    """One or two texts as one sequence, cut to `longest` tokens from the end of the longer one."""
     ids = tokenizer.encode_batch(texts)
     empty = np.zeros(0, np.int64)
-    around = len(tokenizer.wrap(empty, empty if pair_column is not None else None).ids)
-    wrapped = tokenizer.wrap(*_cut(ids, longest - around))
-    if not len(wrapped.ids):
-        raise DataError(f'column "{column}": the text is empty')
-    return Example(tokens=wrapped.ids, lengths=(len(wrapped.ids),), segments=wrapped.segments)
+    around = len(tokenizer.wrap(empty, empty if len(texts) == 2 else None).ids)
+    return tokenizer.wrap(*_cut(ids, longest - around))
+
+
+def number_of(row: Row, column: str, lowest: float, highest: float) -> float:
+    """The number in `column`; raises DataError where there is none, or one outside of the range that was set."""
+    if column not in row:
+        raise DataError(f'no column "{column}"; the row has {", ".join(row) or "nothing"}')
+    given = row[column]
+    try:
+        if not isinstance(given, (int, float, str)) or isinstance(given, bool):
+            raise ValueError
+        number = float(given)
+    except (ValueError, OverflowError):
+        raise DataError(f'column "{column}": wanted a number, got {given!r:.40}') from None
+    if not lowest <= number <= highest:
+        raise DataError(
+            f'column "{column}": {number:g} is not from {lowest:g} to {highest:g}: '
+            f"set lowest and highest to the ends of your numbers' range"
+        )
+    return number
 
 
 def _cut(ids: list[npt.NDArray[np.int64]], room: int) -> list[npt.NDArray[np.int64]]:

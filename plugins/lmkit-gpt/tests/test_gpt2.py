@@ -10,6 +10,7 @@ from torch import nn
 from lmkit.batch import Attention, Example, pack
 from lmkit.interfaces import Vocabulary
 from lmkit.parts.renaming import from_transformers, to_transformers
+from lmkit.parts.scoring import likelihoods
 
 VOCABULARY = Vocabulary(size=90, special={"pad": 0, "bos": 1, "eos": 1}, word_starts=np.ones(90, bool))
 LENGTHS = (5, 17, 1, 9, 12)
@@ -88,6 +89,22 @@ def test_same_weights_give_the_states_and_the_logits_of_transformers(activation:
         ours, its = slice(start, start + len(example.tokens)), slice(len(example.tokens))
         torch.testing.assert_close(states[ours], wanted.hidden_states[-1][row, its], atol=1e-5, rtol=0)
         torch.testing.assert_close(logits[ours], wanted.logits[row, its], atol=1e-5, rtol=1e-6)
+
+
+def test_log_likelihoods_are_those_of_transformers(gpt2: Gpt2) -> None:
+    head = CausalLanguageModelling(CausalConfig(), VOCABULARY).build_head(gpt2)
+    model = transformers.GPT2LMHeadModel(theirs(gpt2)).eval()
+    weights = to_transformers(gpt2.transformers_names(), gpt2.state_dict())
+    body = {f"transformer.{name}": weight for name, weight in weights.items()}
+    model.load_state_dict(body | {"lm_head.weight": weights["wte.weight"]}, strict=True)
+    texts = [example.tokens for example in sequences() if len(example.tokens) > 1]
+    counted = [np.ones(len(ids), bool) for ids in texts]
+    found = likelihoods(gpt2, head, VOCABULARY, texts, counted, batch_tokens=40)
+    for ids, value in zip(texts, found, strict=True):
+        tokens = torch.from_numpy(ids)[None]
+        with torch.no_grad():
+            mean_loss = float(model(input_ids=tokens, labels=tokens).loss)
+        assert value == pytest.approx(-mean_loss * (len(ids) - 1), rel=1e-5)
 
 
 def test_weights_come_back_from_transformers_bit_for_bit(gpt2: Gpt2) -> None:

@@ -1,0 +1,1 @@
+"""Fine-tuning on real labelled sets, beside classical baselines and transformers' Trainer."""

@@ -1,0 +1,52 @@
+"""The labelled sets, each with the example's recipe that learns it and what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from lmkit.recipe import Finetuning, read_finetuning
+from lmkit.registry import default_registry
+from lmkit.testing.reference import ByteTokenizer
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@attrs.frozen
+class Workload:
+    """A labelled set, and how it is learned."""
+
+    task: str
+    """Whose example's run.toml is the recipe."""
+    metrics: tuple[str, ...]
+    """What is reported, the deciding one first."""
+    changes: tuple[str, ...] = ()
+    """Of the recipe, for this set."""
+
+
+WORKLOADS = {
+    "sentiment_mr": Workload("classification", ("accuracy",)),
+    "intent_banking77": Workload("classification", ("accuracy", "macro_f1"), ("train.epochs=20",)),
+    "ner_wnut17": Workload("token-classification", ("f1",)),
+    "ner_wikigold": Workload("token-classification", ("f1",)),
+    "qa_qamr": Workload("question-answering", ("f1", "exact_match")),
+    "completion_codah": Workload("multiple-choice", ("accuracy",)),
+}
+
+
+def task_of(name: str) -> Any:
+    """The task of a labelled set, for scoring answers that another model gave."""
+    component = default_registry().find("task", WORKLOADS[name].task)
+    cls = component.load()
+    return cls(cls.Config(), ByteTokenizer.train(ByteTokenizer.Config(), ()))
+
+
+def recipe_of(name: str, splits: Path, seed: int, changes: Sequence[str] = ()) -> Finetuning:
+    """The recipe of a labelled set, whose files lie in a folder of `splits`."""
+    workload, folder = WORKLOADS[name], (splits / name).absolute()
+    data = [f'data.train=["{folder}/train.jsonl"]', f'data.validation=["{folder}/validation.jsonl"]']
+    overrides = [*data, f"seed={seed}", *workload.changes, *changes]
+    return read_finetuning(EXAMPLES / workload.task / "run.toml", overrides=overrides)

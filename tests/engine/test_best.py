@@ -1,0 +1,78 @@
+"""The best model of a run, and stopping when none better comes."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+import pytest
+
+from lmkit.engine.best import Best, Judge, judged
+from lmkit.engine.events import Evaluated, Finished, Saved
+from lmkit.engine.saving import Saving
+from lmkit.engine.state import Snapshot, State
+from tests.engine.tiny import Recorder, build
+
+
+def test_the_first_of_equals_is_best_and_what_is_no_number_is_worst():
+    best = None
+    for step, value in enumerate([math.nan, 0.5, 0.5, math.nan, 0.7, 0.6]):
+        best = judged(best, step, value)
+    assert best == Best(step=4, value=0.7, stale=1)
+    assert judged(best, 4, 0.7) is best, "validated twice at one step"
+
+
+def _judged(values: list[float], by: str | None = "worth", **settings):
+    """A run of 12 steps, validated after each; the judge says `values` in turn."""
+    left = iter(values)
+    kept: list[Snapshot] = []
+
+    def save(snapshot: Snapshot) -> str:
+        kept.append(attrs.evolve(snapshot, state=State.from_json(snapshot.state.to_json())))
+        return f"step {snapshot.state.step}"
+
+    saving = Saving(save=save, every_steps=None, every_minutes=None)
+    engine, told = build(steps=12, evaluate_every_steps=1, saving=saving, **settings)
+    engine.judge = Judge(metrics=lambda name, stop: {"worth": next(left)}, by=by)
+    engine.__attrs_post_init__()
+    return engine, told, kept
+
+
+def _steps(told: Recorder, kind: type) -> list[int]:
+    return [event.step for event in told.of(kind)]
+
+
+def test_each_better_model_is_saved_and_patience_ends_the_run():
+    engine, told, kept = _judged([0.1, 0.3, 0.2, 0.5, 0.5, 0.4, 0.1, 0.9], patience=3)
+    engine.train()
+    assert [e.step for e in told.of(Evaluated) if e.best] == [1, 2, 4]
+    assert _steps(told, Saved) == [1, 2, 4, 7]
+    assert [k.state.best.step for k in kept] == [1, 2, 4, 4]
+    assert [e.reason for e in told.of(Finished)] == ["no better"]
+    assert told.of(Evaluated)[3].terms["worth"] == 0.5
+
+
+def test_a_run_that_patience_ended_does_not_go_on():
+    engine, _, kept = _judged([0.9, 0.1, 0.1], patience=2)
+    engine.train()
+    again, told, _ = _judged([0.8], patience=2)
+    again.restore(kept[-1].state, kept[-1].tensors)
+    again.train()
+    assert again.state.step == 3
+    assert [e.reason for e in told.of(Finished)] == ["no better"]
+
+
+def test_without_a_metric_the_lowest_loss_is_best():
+    engine, told, _ = _judged([0.0] * 12, by=None)
+    engine.train()
+    losses = {e.step: e.loss for e in told.of(Evaluated)}
+    assert engine.state.best == Best(step=min(losses, key=losses.get), value=-min(losses.values()), stale=0)
+
+
+@pytest.mark.parametrize(("judge", "steps"), [(True, [4, 8, 9]), (False, [9])])
+def test_a_judged_run_is_validated_once_an_epoch(judge, steps):
+    engine, told = build(steps=9, evaluate_every_steps=None)  # 50 examples are 3.1 steps of 16
+    if judge:
+        engine.judge = Judge(metrics=lambda name, stop: {}, by=None)
+    engine.train()
+    assert _steps(told, Evaluated) == steps
