@@ -109,8 +109,7 @@ class Run:
     def task(self, name: str | None = None, **options: Any) -> Task:
         """The task of that name, or the run's own, or the one that reads its kind of head and no other.
 
-        Of several such, the one of the distribution that the run's objective comes from.
-        Raises FitError where that is not one.
+        Of several such, the one of the distribution that made the run's objective; raises FitError where that is not one.
         `options` are fields of the task's Config that are to differ from the run's own, or from the defaults.
         """
         own = self.parts.task
@@ -172,13 +171,13 @@ class Run:
     def _only_task(self) -> str:
         able = list(self._tasks())
         chosen = [task for task in able if task.reads == {self.head_kind}] or able
-        if len(chosen) > 1 and self.parts.objective is not None:  # who made the objective also says what it is for
+        if len(chosen) > 1 and self.parts.objective is not None:  # who made the objective says what it is for
             home = self.parts.objective.component.distribution
             own = {c.name for c in self.registry.components() if c.kind == "task" and c.distribution == home}
             chosen = [task for task in chosen if task.name in own] or chosen
-        if len(chosen) == 1:
-            return chosen[0].name
-        names = sorted(task.name for task in able)
+        names = sorted(task.name for task in chosen)
+        if len(names) == 1:
+            return names[0]
         if not names:
             raise FitError(f"no installed task reads a head of kind {self.head_kind}")
         raise FitError(f"several tasks read a head of kind {self.head_kind}: {', '.join(names)}; name one")
