@@ -109,8 +109,8 @@ class Run:
     def task(self, name: str | None = None, **options: Any) -> Task:
         """The task of that name, or the run's own, or the one that reads its kind of head and no other.
 
-        Of several such, the one of the distribution that made the run's objective; raises FitError where that is not
-        one.
+        Of several such, the one of the distribution that made the run's objective.
+        Raises FitError where that is not one.
         `options` are fields of the task's Config that are to differ from the run's own, or from the defaults.
         """
         own = self.parts.task

@@ -25,7 +25,7 @@ def test_encode_unpacks_into_hidden_and_pooled(trained):
 
 def test_verbs_follow_from_the_head(trained):
     assert trained["mlm"].verbs() == {"embed": "embedding", "fill": "fill-mask"}
-    assert trained["clm"].verbs() == {"complete": "completion", "embed": "embedding"}
+    assert trained["clm"].verbs() == {"complete": "completion", "embed": "embedding", "sentences": "vocabulary"}
     with pytest.raises(AttributeError) as raised:
         trained["mlm"].complete("Robin")
     assert str(raised.value) == "a run with a head of kind token has no 'complete'; its verbs: embed, fill"
