@@ -19,7 +19,7 @@ from lmkit.errors import DataError
 from lmkit.interfaces.task import Row
 from lmkit.run.folder import CONFIG
 from lmkit.run.load import load
-from lmkit.run.predict import rows_of
+from lmkit.run.predict import format_of, in_place, rows_of
 from lmkit.run.run import BATCH_TOKENS, Run
 from lmkit.run.scores import scored
 from lmkit.run.seeds import compared, members
@@ -37,7 +37,7 @@ def evaluate(
 
     Of text: each term's mean loss and perplexity, what else the objective measures, and, where every token is
     predicted, bits per byte over disjoint windows of the run's block_tokens.  Of rows: the task's metrics, and for
-    each the interval in which 95 % of resampled rows have it.  A folder with the runs of several seeds gives what was
+    each the interval in which 95 % of resampled rows have it; rows that cannot be read are counted.  A folder with the runs of several seeds gives what was
     found for each, the mean and the spread.
     """
     if not text and rows is None:
@@ -97,7 +97,7 @@ def _on_text(run: Run, paths: Sequence[Path]) -> dict[str, Any]:
 
 
 def _on_rows(run: Run, rows: Path | str | Iterable[Row]) -> dict[str, Any]:
-    asked, kept = tee(rows_of(rows))
-    scores = scored(run.task(), kept, run.predict(asked))
+    asked, kept = tee(rows_of(rows, format_of(run)))
+    scores = scored(run.task(), kept, in_place(asked, run.predict))
     counts = {"rows": scores.rows, "scored": scores.scored, "unread": scores.unread}
     return {**counts, **scores.metrics(), "intervals": scores.intervals()}
