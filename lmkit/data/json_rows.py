@@ -7,6 +7,7 @@ Rajpurkar et al. 2016, "SQuAD: 100,000+ Questions for Machine Comprehension of T
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +18,8 @@ from lmkit.errors import DataError
 
 _Event = tuple[str, Any]  # of ijson: its name, and the value or key
 _WANTED = 'a list of objects or {"data": [{"paragraphs": [{"context": ..., "qas": [...]}]}]} is wanted'
+
+_LINES = "A file with an object a line is to be named .jsonl"
 
 
 def read_json(path: Path, tally: Tally) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -43,11 +46,12 @@ def read_json(path: Path, tally: Tally) -> Iterator[tuple[str, dict[str, Any]]]:
             for row in found:
                 rows += 1
                 yield row
+            deque(events, maxlen=0)  # nothing may follow
     except ijson.JSONError as error:
         what = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
         reason = what.partition("\n")[0].rstrip(".")
         problem = f"{path}: not JSON behind row {rows}, what follows cannot be read: {reason}"
-        tally.leave_out("bad JSON", problem, "Repair the file; one with an object a line is to be named .jsonl")
+        tally.leave_out("bad JSON", problem, "Repair the file")
     except DAMAGED as error:
         problem = f"{path}: the gzip file is damaged or cut off behind row {rows}: {str(error).rstrip('.')}"
         tally.leave_out("damaged gzip", problem, "Fetch it again")
@@ -79,7 +83,7 @@ def _questions(events: Iterator[_Event], path: Path, tally: Tally) -> Iterator[t
         else:
             _value(first, events)
     if not known:
-        raise DataError(f'{path}: an object without a list "data", where {_WANTED}')
+        raise DataError(f'{path}: an object without a list "data", where {_WANTED}. {_LINES}')
 
 
 def _article(

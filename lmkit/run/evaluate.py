@@ -37,8 +37,8 @@ def evaluate(
 
     Of text: each term's mean loss and perplexity, what else the objective measures, and, where every token is
     predicted, bits per byte over disjoint windows of the run's block_tokens.  Of rows: the task's metrics, and for
-    each the interval in which 95 % of resampled rows have it; rows that cannot be read are counted.  A folder with the runs of several seeds gives what was
-    found for each, the mean and the spread.
+    each the interval in which 95 % of resampled rows have it; rows that cannot be read are counted as `unread`.  A
+    folder with the runs of several seeds gives what was found for each, the mean and the spread.
     """
     if not text and rows is None:
         raise DataError("evaluate: expected text or rows, got neither")
@@ -58,7 +58,8 @@ def _on_text(run: Run, paths: Sequence[Path]) -> dict[str, Any]:
     tokenizer, objective = run.tokenizer, run.module.objective
     data = read(run.folder / CONFIG).get("data")
     document: Any = data.get("document", "file") if isinstance(data, dict) else "file"
-    stores = prepare(Data(train=paths, document=document), tokenizer, fingerprint_of(tokenizer)).train
+    settings = Data(train=paths, document=document, format=format_of(run))
+    stores = prepare(settings, tokenizer, fingerprint_of(tokenizer)).train
     sums: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     for store in stores:

@@ -58,9 +58,8 @@ def rows_of(rows: Path | str | Iterable[Row], format: FileFormat = "text") -> It
 
 
 def format_of(run: Run) -> FileFormat:
-    """What a fine-tuned run's rows were in files whose suffix says nothing."""
-    config = read(run.folder / CONFIG) if run.parts.task is not None else {}
-    data = config.get("data")
+    """What a run's own data was in files whose suffix says nothing."""
+    data = read(run.folder / CONFIG).get("data")
     chosen: Any = data.get("format", "text") if isinstance(data, dict) else "text"
     return chosen  # type: ignore[no-any-return]
 
@@ -107,7 +106,7 @@ def _from_stdin() -> Iterator[Row | Unread]:
         place = f"stdin:{number}"
         try:
             text = line.removeprefix(BOM if number == 1 else b"").decode()
-            if not text.isspace() and text:
+            if text and not text.isspace():
                 yield parse_row(text, place)
         except UnicodeDecodeError as error:
             yield Unread(f"{place}: byte {error.start + 1} of the line is not UTF-8 ({error.reason})")

@@ -35,7 +35,7 @@ class Scores:
         self.rows = self.scored = self.unread = 0
 
     def add(self, row: Row | Unread, answer: Any) -> None:
-        """Count a row with its answer, which is an error where it could not be read; raises DataError that says where the row is, if its gold answer is bad."""
+        """Count a row with its answer; raises DataError that says where the row is, if its gold answer is bad."""
         self.rows += 1
         if isinstance(answer, Mapping) and answer.keys() == {"error"}:
             self.unread += 1
