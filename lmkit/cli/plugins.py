@@ -85,6 +85,7 @@ def check_plugin(
     given = None if rows is None else list(rows_of(rows))
     if unread := [row.problem for row in given or () if isinstance(row, Unread)]:
         raise DataError(unread[0])
+
     plugins = Registry(local_files).plugins()
     reports = []
     for subject in _subjects(name, plugins):

@@ -16,7 +16,7 @@ _MOST_IN_A_ROW = 100_000  # problems that wait to be reported, so that memory st
 
 @attrs.define
 class Tally:
-    """Counts of what was read; `bad_input` says whether a bad line or row stops, is skipped, or waits for `reported`."""
+    """Counts of what was read; `bad_input` says whether a bad line or row stops, is skipped or is `reported`."""
 
     bad_input: Literal["stop", "skip", "report"] = "stop"
     files: int = 0
