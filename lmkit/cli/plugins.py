@@ -76,15 +76,11 @@ def check_plugin(
     quiet: bool = False,
 ) -> Answer:
     """Run the conformance kit on a component, or on all of a distribution."""
-    from lmkit.data.rows import Unread
-    from lmkit.errors import DataError
     from lmkit.registry import Registry
-    from lmkit.run.predict import rows_of
+    from lmkit.run.predict import good_rows_of
     from lmkit.testing import run_checks
 
-    given = None if rows is None else list(rows_of(rows))
-    if unread := [row.problem for row in given or () if isinstance(row, Unread)]:
-        raise DataError(unread[0])
+    given = None if rows is None else list(good_rows_of(rows))
 
     plugins = Registry(local_files).plugins()
     reports = []

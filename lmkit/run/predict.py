@@ -57,11 +57,19 @@ def rows_of(rows: Path | str | Iterable[Row], format: FileFormat = "text") -> It
     return iter(rows)
 
 
+def good_rows_of(rows: Path | str | Iterable[Row]) -> Iterator[Row]:
+    """What `rows_of` gives; raises DataError at the first row that cannot be read."""
+    for row in rows_of(rows):
+        if isinstance(row, Unread):
+            raise DataError(row.problem)
+        yield row
+
+
 def format_of(run: Run) -> FileFormat:
     """What a run's own data was in files whose suffix says nothing."""
     data = read(run.folder / CONFIG).get("data")
-    chosen: Any = data.get("format", "text") if isinstance(data, dict) else "text"
-    return chosen  # type: ignore[no-any-return]
+    chosen: FileFormat = data.get("format", "text") if isinstance(data, dict) else "text"
+    return chosen
 
 
 def in_place(rows: Iterable[Row | Unread], predict: Callable[[Iterator[Row]], Iterator[Any]]) -> Iterator[Any]:
