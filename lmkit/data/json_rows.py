@@ -18,7 +18,6 @@ from lmkit.errors import DataError
 
 _Event = tuple[str, Any]  # of ijson: its name, and the value or key
 _WANTED = 'a list of objects or {"data": [{"paragraphs": [{"context": ..., "qas": [...]}]}]} is wanted'
-
 _LINES = "A file with an object a line is to be named .jsonl"
 
 
@@ -81,7 +80,7 @@ def _questions(events: Iterator[_Event], path: Path, tally: Tally) -> Iterator[t
             for number, article in enumerate(_items(events), 1):
                 yield from _article(article, events, f"{path}: article {number}", path, tally)
         else:
-            _value(first, events)
+            _skip(first, events)
     if not known:
         raise DataError(f'{path}: an object without a list "data", where {_WANTED}. {_LINES}')
 
@@ -90,8 +89,8 @@ def _article(
     first: _Event, events: Iterator[_Event], place: str, path: Path, tally: Tally
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     if first[0] != "start_map":
-        kind = type(_value(first, events)).__name__
-        tally.leave_out("bad JSON", f'{place}: a {kind}, where {{"paragraphs": [...]}} is wanted', "Repair it")
+        _skip(first, events)
+        tally.leave_out("bad JSON", f'{place}: no object, where {{"paragraphs": [...]}} is wanted', "Repair it")
         return
     shared: dict[str, Any] = {}
     known = False
@@ -107,10 +106,10 @@ def _article(
                     continue
                 for count, row in enumerate(rows, 1):
                     yield f"{path}: question {row['id']}" if "id" in row else f"{where}, question {count}", row
+        elif name == "title" and item[0] == "string":
+            shared["title"] = item[1]
         else:
-            value = _value(item, events)
-            if name == "title":
-                shared["title"] = value
+            _skip(item, events)
     if not known:
         tally.leave_out("bad JSON", f'{place}: it has no list "paragraphs"', "Repair it")
 
@@ -150,6 +149,18 @@ def _pairs(events: Iterator[_Event]) -> Iterator[tuple[str, _Event]]:
         if event == "end_map":
             return
         yield name, next(events)
+
+
+def _skip(first: _Event, events: Iterator[_Event]) -> None:
+    """Pass by the value that `first` begins."""
+    depth = 0
+    event, _ = first
+    while True:
+        depth += event.startswith("start_")
+        depth -= event.startswith("end_")
+        if not depth:
+            return
+        event, _ = next(events)
 
 
 def _value(first: _Event, events: Iterator[_Event]) -> Any:

@@ -14,10 +14,11 @@ from tests.data.conftest import Write
 
 ANSWER = {"text": "fox", "answer_start": 4}
 SQUAD: dict[str, Any] = {
-    "version": "v2.0",
+    "version": {"number": 2, "names": [["a"], {}]},
     "data": [
         {
             "title": "Foxes",
+            "source": {"by": ["x"]},
             "paragraphs": [
                 {
                     "qas": [
@@ -67,7 +68,7 @@ def test_a_question_of_squad_is_a_row(write: Write, name: str, mark: str) -> Non
 
 
 def test_an_object_of_a_list_is_a_row(write: Write) -> None:
-    made = [{"text": "a", "score": 0.5, "n": 3}, {"text": "b", "deep": {"x": [1, [None, True]], "y": {}}}, {}]
+    made = [{"text": "a", "score": 0.5, "n": 3}, {"text": "b 😀", "deep": {"x": [1, [None, True]], "y": {}}}, {}]
     path = write("a.json", json.dumps(made, indent=2))
     rows = rows_of(path)
     assert rows == made
@@ -125,7 +126,7 @@ def test_a_gzip_file_that_is_cut_off(write: Write) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"data": [7]}, "article 1: a int, where"),
+        ({"data": [7]}, "article 1: no object, where"),
         ({"data": [{"title": "x"}]}, 'article 1: it has no list "paragraphs"'),
         ({"data": [{"paragraphs": [7]}]}, "article 1, paragraph 1: not a paragraph: a int, where"),
         ({"data": [{"paragraphs": [{"context": "x"}]}]}, 'article 1, paragraph 1: not a paragraph: "qas" is no list'),
