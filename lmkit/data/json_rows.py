@@ -26,7 +26,8 @@ def read_json(path: Path, tally: Tally) -> Iterator[tuple[str, dict[str, Any]]]:
 
     A row of the latter has "id", "title", "context", "question" and "answers", as far as the file does; "title" where
     it comes before the paragraphs.  Memory holds one item, or one paragraph.  What is behind a mistake in the JSON
-    cannot be read, and is left out through `tally`.  Raises DataError for JSON of neither form.
+    cannot be read, and is left out through `tally`; half of a surrogate pair is read as "?".  Raises DataError for JSON
+    of neither form.
     """
     import ijson
 
