@@ -26,8 +26,8 @@ def read_json(path: Path, tally: Tally) -> Iterator[tuple[str, dict[str, Any]]]:
 
     A row of the latter has "id", "title", "context", "question" and "answers", as far as the file does; "title" where
     it comes before the paragraphs.  Memory holds one item, or one paragraph.  What is behind a mistake in the JSON
-    cannot be read, and is left out through `tally`; half of a surrogate pair is read as "?".  Raises DataError for JSON
-    of neither form.
+    cannot be read, and is left out through `tally`; the first half of a surrogate pair, alone, is read as "?".
+    Raises DataError for JSON of neither form.
     """
     import ijson
 
@@ -47,7 +47,7 @@ def read_json(path: Path, tally: Tally) -> Iterator[tuple[str, dict[str, Any]]]:
                 rows += 1
                 yield row
             deque(events, maxlen=0)  # nothing may follow
-    except ijson.JSONError as error:
+    except (ijson.JSONError, UnicodeDecodeError) as error:
         what = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
         reason = what.partition("\n")[0].rstrip(".")
         problem = f"{path}: not JSON behind row {rows}, what follows cannot be read: {reason}"
@@ -69,7 +69,7 @@ def _listed(events: Iterator[_Event], path: Path, tally: Tally) -> Iterator[tupl
         place = f"{path}: item {number}"
         try:
             yield place, _object(_value(first, events))
-        except ValueError as error:
+        except DataError as error:
             tally.leave_out("bad JSON", f"{place}: not a JSON object: {error}", "Repair the item")
 
 
@@ -102,7 +102,7 @@ def _article(
                 where = f"{place}, paragraph {number}"
                 try:
                     rows = _paragraph(_object(_value(paragraph, events)), shared)
-                except ValueError as error:
+                except DataError as error:
                     tally.leave_out("bad JSON", f"{where}: not a paragraph: {error}", "Repair it")
                     continue
                 for count, row in enumerate(rows, 1):
@@ -118,7 +118,7 @@ def _article(
 def _paragraph(paragraph: dict[str, Any], shared: dict[str, Any]) -> list[dict[str, Any]]:
     asked = paragraph.get("qas")
     if not isinstance(asked, list) or not all(isinstance(question, dict) for question in asked):
-        raise ValueError('"qas" is no list of objects')
+        raise DataError('"qas" is no list of objects')
     rows = []
     for question in asked:
         row = shared | _part(paragraph, "context") | _part(question, "id", "question", "answers")
@@ -132,7 +132,7 @@ def _part(values: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f'a {type(value).__name__}, where {{"name": value, ...}} is wanted')
+        raise DataError(f'a {type(value).__name__}, where {{"name": value, ...}} is wanted')
     return value
 
 
@@ -165,7 +165,7 @@ def _skip(first: _Event, events: Iterator[_Event]) -> None:
 
 
 def _value(first: _Event, events: Iterator[_Event]) -> Any:
-    """The value that `first` begins, however deep; raises ValueError, behind it, where a name is there twice."""
+    """The value that `first` begins, however deep; raises DataError, behind it, where a name is there twice."""
     opened: list[Any] = []
     names: list[str] = []
     twice: str | None = None
@@ -192,5 +192,5 @@ def _value(first: _Event, events: Iterator[_Event]) -> Any:
                 opened[-1][names[-1]] = value
         event, value = next(events)
     if twice is not None:
-        raise ValueError(f"key {twice!r} is there twice")
+        raise DataError(f"key {twice!r} is there twice")
     return value
