@@ -77,10 +77,10 @@ def check_plugin(
 ) -> Answer:
     """Run the conformance kit on a component, or on all of a distribution."""
     from lmkit.registry import Registry
-    from lmkit.run.predict import rows_of
+    from lmkit.run.predict import good_rows_of
     from lmkit.testing import run_checks
 
-    given = None if rows is None else list(rows_of(rows))
+    given = None if rows is None else list(good_rows_of(rows))
 
     plugins = Registry(local_files).plugins()
     reports = []

@@ -20,7 +20,7 @@ def predict(
     *,
     task: Annotated[str | None, typer.Option(metavar="NAME", help="A task that reads the run's head.")] = None,
     rows: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Rows to answer: .jsonl and the like, or - for stdin.")
+        Path | None, typer.Option(metavar="FILE", help="Rows to answer: .jsonl, .conll and the like, or - for stdin.")
     ] = None,
     options: TaskOptions,
     local_files: LocalFiles,

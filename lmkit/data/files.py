@@ -1,7 +1,7 @@
 """Files: from the paths and patterns of a config to files in a fixed order, each with its format.
 
-The suffix decides the format, never the content, so that a file cannot change its meaning by what it holds; whatever
-is no table is text.
+The suffix decides the format, never the content, so that a file cannot change its meaning by what it holds; one that
+says nothing, such as .txt, is what the settings say, text unless they do.
 """
 
 from __future__ import annotations
@@ -16,13 +16,19 @@ import attrs
 
 from lmkit.errors import DataError
 
-Format = Literal["text", "jsonl", "csv", "tsv", "parquet", "datasets"]
+FileFormat = Literal["text", "jsonl", "json", "csv", "tsv", "parquet", "conll"]
+Format = FileFormat | Literal["datasets"]
 
-_TABLES: dict[str, Format] = {
+_TABLES: dict[str, FileFormat] = {
     ".jsonl": "jsonl",
     ".csv": "csv",
     ".tsv": "tsv",
     ".parquet": "parquet",
+    ".json": "json",
+    ".conll": "conll",
+    ".bio": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
 }
 _MARK_OF_DATASET = "dataset_info.json"
 _MARK_OF_SPLITS = "dataset_dict.json"
@@ -45,12 +51,12 @@ class File:
         return " ".join([self.format, "gz" * self.gzipped, *map(_sha256, inside)])
 
 
-def find(paths: Iterable[Path]) -> tuple[File, ...]:
+def find(paths: Iterable[Path], otherwise: FileFormat = "text") -> tuple[File, ...]:
     """The files that `paths` name, in order, those of a folder or pattern sorted.
 
-    Raises DataError for a path or pattern that names no file.
+    One whose suffix says no format has that of `otherwise`.  Raises DataError for a path or pattern that names no file.
     """
-    return tuple(_file(found) for path in paths for found in _expand(path))
+    return tuple(_file(found, otherwise) for path in paths for found in _expand(path))
 
 
 def _expand(path: Path) -> list[Path]:
@@ -84,13 +90,13 @@ def _is_dataset(path: Path) -> bool:
     return (path / _MARK_OF_DATASET).is_file()
 
 
-def _file(path: Path) -> File:
+def _file(path: Path, otherwise: FileFormat) -> File:
     if path.is_dir():
         return File(path, "datasets")
-    table = _TABLES.get(Path(path.stem).suffix if path.suffix == ".gz" else path.suffix)
-    if path.suffix == ".gz" and table == "parquet":
+    named = _TABLES.get(Path(path.stem).suffix if path.suffix == ".gz" else path.suffix, otherwise)
+    if path.suffix == ".gz" and named == "parquet":
         raise DataError(f"{path}: a gzipped parquet file, which cannot be read in parts. Unpack it with gunzip")
-    return File(path, table or "text")
+    return File(path, named)
 
 
 def _sha256(path: Path) -> str:

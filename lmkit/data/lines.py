@@ -15,7 +15,9 @@ from typing import IO, cast
 from lmkit.data.tally import Tally
 from lmkit.errors import DataError
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
+DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
+"""What a damaged gzip file raises."""
 _SKIPPED_AT_ONCE = 1 << 20  # bytes of a too long line
 
 
@@ -29,7 +31,7 @@ def read_lines(
     """
     number = 0
     try:
-        with _open(path) as file:
+        with open_bytes(path) as file:
             while line := file.readline(longest_bytes + 1):
                 number += 1
                 if len(line) > longest_bytes and not line.endswith(b"\n"):
@@ -38,7 +40,7 @@ def read_lines(
                     tally.leave_out("line too long", problem, "Break it up, or raise longest_line_mb in [data]")
                     continue
                 if number == 1:
-                    line = line.removeprefix(_BOM)
+                    line = line.removeprefix(BOM)
                 if line.endswith(b"\r\n"):
                     line = line[:-2] + b"\n"
                 if keep_bad_bytes:
@@ -47,14 +49,15 @@ def read_lines(
                 text = _decode(line, f"{path}:{number}", tally)
                 if text is not None:
                     yield number, text
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except DAMAGED as error:
         problem = f"{path}:{number + 1}: the gzip file is damaged or cut off here: {str(error).rstrip('.')}"
         tally.leave_out("damaged gzip", problem, "Fetch it again")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _open(path: Path) -> IO[bytes]:
+def open_bytes(path: Path) -> IO[bytes]:
+    """A file to read, unpacked where it is gzipped."""
     return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 

@@ -38,7 +38,7 @@ def training_texts(settings: Data) -> Iterator[str]:
     """All training documents, in pieces of some 65,536 characters: what a new tokenizer is trained on."""
     for source in settings.sources:
         tally = Tally(settings.bad_input)
-        for piece in _read([find([source.path])], settings, tally, held_out=False):
+        for piece in _read([find([source.path], settings.format)], settings, tally, held_out=False):
             yield piece.text
 
 
@@ -47,8 +47,8 @@ def prepare(settings: Data, tokenizer: Tokenizer, tokenizer_fingerprint: str) ->
 
     Raises DataError for paths that name nothing, for bad input, and for a set without text.
     """
-    sources = [find([source.path]) for source in settings.sources]
-    sets = {name: [find(paths)] for name, paths in settings.validation_sets.items()}
+    sources = [find([source.path], settings.format) for source in settings.sources]
+    sets = {name: [find(paths, settings.format)] for name, paths in settings.validation_sets.items()}
     if settings.held_out:
         sets = {"validation": sources}
     groups_of_files = [*sources, *chain.from_iterable(sets.values())]

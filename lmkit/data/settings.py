@@ -9,6 +9,8 @@ from typing import Literal
 import attrs
 from attrs import validators
 
+from lmkit.data.files import FileFormat
+
 
 @attrs.frozen(kw_only=True)
 class Source:
@@ -56,8 +58,10 @@ class Data:
     """Paths to validate on, several named sets of them, or the share of train's documents to hold out."""
     document: Literal["file", "paragraph", "line"] = "file"
     """What a document is: nothing is attended to, or predicted, across its borders; of a table, each row is a file."""
+    format: FileFormat = "text"
+    """What files are whose suffix says nothing, such as .txt; the others are what .jsonl, .csv, .conll, ... say."""
     column: str = "text"
-    """Column of .jsonl, .csv, .tsv, .parquet and `datasets` rows that holds the text."""
+    """Column of .jsonl, .json, .csv, .tsv, .parquet and `datasets` rows that holds the text."""
     bad_input: Literal["stop", "skip"] = "stop"
     """Stop at the first line or row that cannot be read, or skip and count it."""
     longest_line_mb: float = attrs.field(default=10.0, validator=[validators.gt(0), validators.le(100_000)])

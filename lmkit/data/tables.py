@@ -1,4 +1,4 @@
-"""Tables: rows of .jsonl, .csv, .tsv, .parquet and `datasets` folders, each a dict that knows where it stood.
+"""Tables: rows of .jsonl, .json, .csv, .tsv, .parquet, .conll and `datasets` folders, each knows where it stood.
 
 They are read with one check for all formats; a library's own reader would give up a whole file for one bad row, or let
 bad bytes pass in silence.
@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lmkit.data.conll import read_conll
 from lmkit.data.files import File
+from lmkit.data.json_rows import read_json
 from lmkit.data.lines import read_lines
 from lmkit.data.tally import Tally
 from lmkit.errors import DataError
@@ -40,6 +42,10 @@ def read_table(file: File, tally: Tally, *, longest_bytes: int, column: str | No
             rows = _csv(file.path, tally, longest_bytes, "\t" if file.format == "tsv" else ",", column)
         case "parquet":
             rows = _arrow(_parquet(file.path, column), file.path, tally)
+        case "conll":
+            rows = (Row(values, place) for place, values in read_conll(file.path, tally, longest_bytes))
+        case "json":
+            rows = (Row(values, place) for place, values in read_json(file.path, tally))
         case _:
             rows = _arrow(_dataset(file.path, column), file.path, tally)
     for row in rows:
@@ -77,17 +83,26 @@ def _jsonl(path: Path, tally: Tally, longest_bytes: int) -> Iterator[Row]:
     for number, line in read_lines(path, tally, longest_bytes=longest_bytes):
         if line.isspace():
             continue
-        place = f"{path}:{number}"
         try:
-            values = json.loads(line, object_pairs_hook=_no_key_twice, parse_constant=_no_constant)
-            if not isinstance(values, dict):
-                raise ValueError(f'a {type(values).__name__}, where {{"name": value, ...}} is wanted')
-        except RecursionError:
-            tally.leave_out("bad JSON", f"{place}: JSON that is nested too deep", "Flatten the row")
-        except ValueError as error:
-            tally.leave_out("bad JSON", f"{place}: not a JSON object: {error}", "Repair the row")
+            row = parse_row(line, f"{path}:{number}")
+        except DataError as error:
+            tally.leave_out("bad JSON", str(error), "Repair the row")
         else:
-            yield Row(values, place)
+            yield row
+
+
+def parse_row(line: str, place: str) -> Row:
+    """The row that a JSON line holds; raises DataError with the place where it holds none."""
+    try:
+        values = json.loads(line, object_pairs_hook=_no_key_twice, parse_constant=_no_constant)
+    except RecursionError:
+        raise DataError(f"{place}: JSON that is nested too deep") from None
+    except ValueError as error:
+        raise DataError(f"{place}: not a JSON object: {error}") from None
+    if not isinstance(values, dict):
+        found = type(values).__name__
+        raise DataError(f'{place}: not a JSON object: a {found}, where {{"name": value, ...}} is wanted')
+    return Row(values, place)
 
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

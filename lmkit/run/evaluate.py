@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import tee
 from pathlib import Path
 from statistics import fmean
@@ -21,7 +22,7 @@ from lmkit.errors import DataError
 from lmkit.interfaces.task import Row
 from lmkit.run.folder import CONFIG
 from lmkit.run.load import load
-from lmkit.run.predict import rows_of
+from lmkit.run.predict import format_of, in_place, rows_of
 from lmkit.run.run import BATCH_TOKENS, Run
 from lmkit.run.scores import scored
 from lmkit.run.seeds import compared, members
@@ -43,7 +44,7 @@ def evaluate(
 
     Of text: each term's mean loss and perplexity, what else the objective measures, and, where every token is
     predicted, bits per byte over disjoint windows of the run's block_tokens.  Of rows: the task's metrics, and for
-    each the interval in which 95 % of resampled rows have it.
+    each the interval in which 95 % of resampled rows have it; rows that cannot be read are counted as `unread`.
     Of minimal pairs: of each file accuracy (a tie counts half), share of ties and number of pairs, and the files' mean;
     a folder or pattern stands for the files in it.
     A folder with the runs of several seeds gives what was found for each, the mean and the spread.
@@ -69,7 +70,8 @@ def _on_text(run: Run, paths: Sequence[Path]) -> dict[str, Any]:
     tokenizer, objective = run.tokenizer, run.module.objective
     data = read(run.folder / CONFIG).get("data")
     document: Any = data.get("document", "file") if isinstance(data, dict) else "file"
-    stores = prepare(Data(train=paths, document=document), tokenizer, fingerprint_of(tokenizer)).train
+    settings = Data(train=paths, document=document, format=format_of(run))
+    stores = prepare(settings, tokenizer, fingerprint_of(tokenizer)).train
     sums: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     for store in stores:
@@ -120,8 +122,8 @@ def _on_minimal_pairs(run: Run, paths: Sequence[Path]) -> dict[str, Any]:
 
 
 def _on_rows(run: Run, rows: Path | str | Iterable[Row], task: str | None = None) -> dict[str, Any]:
-    asked, kept = tee(rows_of(rows))
-    scores = scored(run.task(task), kept, run.predict(asked, task=task))
+    asked, kept = tee(rows_of(rows, format_of(run)))
+    scores = scored(run.task(task), kept, in_place(asked, partial(run.predict, task=task)))
     try:
         metrics = scores.metrics()
     except DataError as error:

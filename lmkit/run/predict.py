@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from lmkit.config import override
-from lmkit.data.rows import read_rows
+from lmkit.config import override, read
+from lmkit.data.files import FileFormat
+from lmkit.data.lines import BOM
+from lmkit.data.rows import Unread, read_or_report
 from lmkit.data.settings import Data
+from lmkit.data.tables import parse_row
 from lmkit.errors import DataError
 from lmkit.interfaces.task import Row
+from lmkit.run.folder import CONFIG
 from lmkit.run.load import load
 from lmkit.run.run import Run
+
+_MOST_UNREAD = 1024  # that wait in a row for the answer before them
 
 
 def predict(
@@ -29,33 +36,87 @@ def predict(
 ) -> Iterator[Any]:
     """The answers of a run to `texts`, then to `rows`: a file of rows, "-" for JSON lines on stdin, or rows themselves.
 
-    `task` names one where several read the run's head; `options` are fields of its Config, and so are those that
-    `overrides`, such as "top_k=3", set.
+    In place of a row that cannot be read is {"error": "file:line: ..."}.  `task` names one where several read the
+    run's head; `options` are fields of its Config, and so are those that `overrides`, such as "top_k=3", set.
     """
     options = override(options, overrides)
     if not texts and rows is None:
         raise DataError("predict: expected texts or rows, got neither")
     loaded = run if isinstance(run, Run) else load(run)
     chosen = loaded.task(task, **options)
-    asked = chain((chosen.row(text) for text in texts), rows_of(rows) if rows is not None else ())
-    return loaded.predict(asked, task=task, **options)
+    asked = chain((chosen.row(text) for text in texts), rows_of(rows, format_of(loaded)) if rows is not None else ())
+    return in_place(asked, partial(loaded.predict, task=task, **options))
 
 
-def rows_of(rows: Path | str | Iterable[Row]) -> Iterator[Row]:
-    """Rows of a file, of stdin, or as they are."""
+def rows_of(rows: Path | str | Iterable[Row], format: FileFormat = "text") -> Iterator[Row | Unread]:
+    """Rows of a file, of stdin, or as they are; `format` is that of files whose suffix says none."""
     if rows == "-" or rows == Path("-"):
         return _from_stdin()
     if isinstance(rows, (str, Path)):
-        return read_rows([Path(rows)], Data(train=[str(rows)], document="line"))
+        return read_or_report([Path(rows)], Data(train=[str(rows)], document="line", format=format))
     return iter(rows)
 
 
-def _from_stdin() -> Iterator[Row]:
-    for number, line in enumerate(sys.stdin.buffer, 1):
-        try:
-            row = json.loads(line.decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"stdin:{number}: expected a JSON object a line, in UTF-8: {error}") from None
-        if not isinstance(row, dict):
-            raise DataError(f"stdin:{number}: expected a JSON object, got {type(row).__name__}")
+def good_rows_of(rows: Path | str | Iterable[Row]) -> Iterator[Row]:
+    """What `rows_of` gives; raises DataError at the first row that cannot be read."""
+    for row in rows_of(rows):
+        if isinstance(row, Unread):
+            raise DataError(row.problem)
         yield row
+
+
+def format_of(run: Run) -> FileFormat:
+    """What a run's own data was in files whose suffix says nothing."""
+    data = read(run.folder / CONFIG).get("data")
+    chosen: FileFormat = data.get("format", "text") if isinstance(data, dict) else "text"
+    return chosen
+
+
+def in_place(rows: Iterable[Row | Unread], predict: Callable[[Iterator[Row]], Iterator[Any]]) -> Iterator[Any]:
+    """One answer a row, in order: what `predict` says of the rows that were read, and errors in place of the others.
+
+    Tasks read ahead to fill a batch; where too many unread rows would wait for it, it is answered as it is.
+    """
+    source = iter(rows)
+    waiting: deque[Unread | None] = deque()  # None: a row whose answer is to come
+    unread = 0
+    ended = False
+
+    def readable() -> Iterator[Row]:
+        nonlocal unread, ended
+        while unread < _MOST_UNREAD:
+            try:
+                row = next(source)
+            except StopIteration:
+                ended = True
+                return
+            if isinstance(row, Unread):
+                unread += 1
+                waiting.append(row)
+            else:
+                waiting.append(None)
+                yield row
+
+    while not ended:
+        unread = 0
+        for answer in predict(readable()):
+            while (first := waiting.popleft()) is not None:
+                unread -= 1
+                yield {"error": first.problem}
+            yield answer
+        while waiting:
+            if (first := waiting.popleft()) is not None:
+                yield {"error": first.problem}
+
+
+def _from_stdin() -> Iterator[Row | Unread]:
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        place = f"stdin:{number}"
+        try:
+            text = line.removeprefix(BOM if number == 1 else b"").decode()
+            if text and not text.isspace():
+                yield parse_row(text, place)
+        except UnicodeDecodeError as error:
+            yield Unread(f"{place}: byte {error.start + 1} of the line is not UTF-8 ({error.reason})")
+        except DataError as error:
+            yield Unread(str(error))

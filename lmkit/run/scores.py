@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lmkit.data.rows import Unread
 from lmkit.errors import DataError
 from lmkit.interfaces import Task
 from lmkit.interfaces.task import Row
@@ -33,12 +34,13 @@ class Scores:
         self._resampled: dict[str, npt.NDArray[np.float64]] = {}
         self.rows = self.scored = self.unread = 0
 
-    def add(self, row: Row, answer: Any) -> None:
+    def add(self, row: Row | Unread, answer: Any) -> None:
         """Count a row with its answer; raises DataError that says where the row is, if its gold answer is bad."""
         self.rows += 1
         if isinstance(answer, Mapping) and answer.keys() == {"error"}:
             self.unread += 1
             return
+        assert not isinstance(row, Unread)
         try:
             sums = self._task.tally(answer, row)
         except DataError as error:
@@ -71,7 +73,7 @@ class Scores:
         return {name: [float(level) for level in np.percentile(values, _LEVELS)] for name, values in found.items()}
 
 
-def scored(task: Task, rows: Iterable[Row], answers: Iterable[Any], *, intervals: bool = True) -> Scores:
+def scored(task: Task, rows: Iterable[Row | Unread], answers: Iterable[Any], *, intervals: bool = True) -> Scores:
     """The scores of `answers`, one for each of `rows`."""
     scores = Scores(task, intervals=intervals)
     for row, answer in zip(rows, answers, strict=True):

@@ -51,7 +51,7 @@ def tokenizer_of(chosen: Chosen | Saved, data: Data) -> tuple[Tokenizer, dict[st
     cls: type[Tokenizer] = chosen.component.load()
     if isinstance(chosen, Saved):
         return cls.load(chosen.folder), _loaded_record(chosen, cls)
-    files = [file.identity() for source in data.sources for file in find([source.path])]
+    files = [file.identity() for source in data.sources for file in find([source.path], data.format)]
     reading = [data.document, data.column, data.bad_input, data.longest_line_mb, data.held_out]
     known = [TOKENIZER_VERSION, record(chosen), files, reading]
     name = hashlib.sha256(json.dumps(known).encode()).hexdigest()

@@ -39,6 +39,15 @@ def test_identity_is_of_content_and_format_but_not_of_the_path(write: Write) -> 
     assert len({identity("a.txt", "x"), identity("a.txt", "y"), identity("a.jsonl", "x"), identity("a.gz", "x")}) == 4
 
 
+def test_what_the_suffix_does_not_say_is_said_otherwise(write: Write) -> None:
+    names = ("a.conll.txt", "b.jsonl", "c.gz", "d.bio", "e")
+    files = find([write(name, "x") for name in names], "conll")
+    assert [file.format for file in files] == ["conll", "jsonl", "conll", "conll", "conll"]
+    assert files[0].identity() != find([files[0].path])[0].identity()
+    with pytest.raises(DataError, match=r"c.gz: a gzipped parquet file"):
+        find([files[2].path], "parquet")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

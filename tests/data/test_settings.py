@@ -47,6 +47,10 @@ def test_python_may_say_paths_as_str() -> None:
             {"train": ["a"], "document": "page"},
             'data.document: expected "file", "paragraph" or "line", got str \'page\'',
         ),
+        (
+            {"train": ["a"], "format": "xml"},
+            'data.format: expected "text", "jsonl", "json", "csv", "tsv", "parquet" or "conll", got str \'xml\'',
+        ),
     ],
 )
 def test_what_is_wrong_is_told(data: dict[str, Any], problem: str) -> None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lmkit.data.rows import read_rows
+from lmkit.data.rows import Unread, read_or_report, read_rows
 from lmkit.data.settings import Data
 from lmkit.data.tally import Tally
 from lmkit.errors import DataError
@@ -154,6 +154,37 @@ def test_a_bad_row_of_parquet_does_not_cost_its_neighbours(write: Write) -> None
     assert documents_of(path, bad_input="skip", tally=tally) == ["good", "better"]
     assert tally.skipped == {"bad text": 2, "value that is no text": 1}
     assert tally.first["bad text"] == f"{path}:2: bytes that are not UTF-8"
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.txt", "a.parquet"])
+def test_what_is_bad_is_reported_in_its_place(write: Write, name: str) -> None:
+    raw = [b"one", b"b\xffd", b"nu\0l", b"two", b"\xff"]
+    match name:
+        case "a.parquet":
+            path = _parquet(write, pa.table({"text": pa.array(raw, pa.binary()).view(pa.string())}))
+        case "a.jsonl":
+            path = write(name, b"\n".join(b'{"text": "' + text + b'"}' for text in raw))
+        case "a.csv":
+            path = write(name, b"\n".join([b"text", *raw]))
+        case _:
+            path = write(name, b"\n".join(raw))
+    read = list(read_or_report([path], Data(train=(path,), document="line")))
+    places = [
+        row.problem.partition(": ")[0].rpartition(":")[2] if isinstance(row, Unread) else row["text"] for row in read
+    ]
+    assert places == (["one", "3", "4", "two", "6"] if name == "a.csv" else ["one", "2", "3", "two", "5"])
+
+
+def test_nothing_but_bad_rows_is_reported_until_they_are_too_many(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that memory is bounded, whatever file is named."""
+    monkeypatch.setattr("lmkit.data.tally._MOST_IN_A_ROW", 4)
+    path = write("a.jsonl", "{}\n" + "[]\n" * 3 + "{}\n" + "[]\n" * 4)
+    with pytest.raises(DataError, match=r"a.jsonl:9: .*; so are 4 in a row: is the file of another format\?"):
+        list(read_or_report([path], Data(train=(path,))))
+    path.write_text("{}\n" + "[]\n" * 3)
+    assert len(list(read_or_report([path], Data(train=(path,))))) == 4
 
 
 def test_what_is_no_parquet_is_told(write: Write) -> None:

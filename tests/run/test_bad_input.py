@@ -72,10 +72,14 @@ def lmkit_encoders():
 
 
 @pytest.mark.parametrize("line", [b"\xff\xfe{\n", b"[" * 100_000 + b"\n", b"7\n"])
-def test_lines_on_stdin_that_are_no_rows(trained, monkeypatch, line):
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(line)))
-    with pytest.raises(lmkit.DataError, match=r"^stdin:1: expected a JSON object"):
-        list(lmkit.predict(trained["mlm"], rows="-"))
+def test_lines_on_stdin_that_are_no_rows_are_told_in_their_place(trained, monkeypatch, line):
+    good = b'{"text": "a [MASK]"}'
+    given = b"\xef\xbb\xbf" + good + b"\r\n\n \t\n" + line + good
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(given)))
+    first, bad, last = lmkit.predict(trained["mlm"], rows="-")
+    assert first == last
+    assert "error" not in first
+    assert bad["error"].startswith("stdin:4: ")
 
 
 def test_half_a_surrogate_pair_is_written_as_json_can():

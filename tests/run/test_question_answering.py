@@ -68,6 +68,10 @@ def test_it_learns_evaluates_and_answers(tmp_path: Path, bert: lmkit.Run) -> Non
     assert context[where["start"] : where["end"]] == "Lima"
     [two] = run.predict([{"question": "who was it?", "context": context}], best=2)
     assert len(two["best"]) == 2
+    asked = [{**row, "id": str(number)} for number, row in enumerate(rows())]
+    paragraphs = [{"context": row["context"], "qas": [{**row, "context": None}]} for row in asked]
+    (tmp_path / "squad.json").write_text(json.dumps({"data": [{"title": "Foxes", "paragraphs": paragraphs}]}))
+    assert lmkit.evaluate(run, rows=tmp_path / "squad.json")["rows"] == found
 
 
 def test_it_learns_that_there_is_no_answer(tmp_path: Path, bert: lmkit.Run) -> None:
