@@ -6,6 +6,13 @@ import runpy
 import sys
 from pathlib import Path
 
+import attrs
+import pytest
+
+import lmkit
+from lmkit.recipe import read_finetuning
+from lmkit.report.metrics import read_metrics
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -18,3 +25,38 @@ def test_the_four_steps(tmp_path, monkeypatch, capsys):
     assert "encoded: (1, 8, 128) (1, 128)" in said
     assert "predicted: " in said
     assert {p.name for p in (tmp_path / "runs").iterdir()} == {"bert", "tuned"}
+
+
+TASKS = sorted(path.parent.name for path in EXAMPLES.glob("*/run.toml"))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_tasks_example_learns_its_rows(name, tmp_path, masked, causal):
+    recipe = read_finetuning(EXAMPLES / name / "run.toml", overrides=["train.compile='off'", "train.precision='fp32'"])
+    start = causal if name == "completion" else masked
+    recipe = attrs.evolve(recipe, train=attrs.evolve(recipe.train, epochs=None, steps=2))
+    run = lmkit.finetune(start, recipe, run=tmp_path / "run", quiet=True)
+    [loss] = {r["loss"] for r in read_metrics(run.folder / "metrics.jsonl") if r["event"] == "evaluated"}
+    assert loss > 0
+    assert (EXAMPLES / name / "README.md").read_text().count("lmkit finetune") == 1
+
+
+def pretrained(folder: Path, tokenizer: str, encoder: str, objective: str) -> lmkit.Run:
+    recipe = {
+        "tokenizer": {"use": tokenizer, "vocab_size": 2000},
+        "data": {"train": [str(EXAMPLES.parent / "lmkit" / "demo" / "robin_hood.md")], "document": "paragraph"},
+        "encoder": {"use": encoder, "layers": 1, "width": 32, "heads": 2},
+        "objective": {"use": objective},
+        "train": {"steps": 2, "block_tokens": 64, "batch_tokens": 512, "compile": "off", "precision": "fp32"},
+    }
+    return lmkit.pretrain(recipe, run=folder, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory):
+    return pretrained(tmp_path_factory.mktemp("runs") / "bert", "wordpiece", "bert", "mlm")
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory):
+    return pretrained(tmp_path_factory.mktemp("runs") / "gpt", "bpe", "gpt2", "clm")
