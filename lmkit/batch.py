@@ -117,7 +117,7 @@ def _moved(item: Packed | Batch, device: torch.device | str) -> dict[str, Any]:
 def pack(
     examples: Sequence[Example], *, attention: Attention, filler: int, reach: Sequence[IntArray] | None = None
 ) -> tuple[Packed, npt.NDArray[np.int64]]:
-    """Lay examples into rows, first fit in their order.
+    """Lay examples into rows, the longest first, each into the first row that has room.
 
     Returns the Packed and [len(examples)] where each example's first token lies in it.  `filler` is the id that fills
     what is left; `reach` has, for each example, [n] the last position that each token sees ("mixed").
@@ -178,8 +178,9 @@ def _first_fit(examples: Sequence[Example], row_tokens: int) -> tuple[npt.NDArra
     used: list[int] = []  # tokens taken in each row
     open_from = 0  # rows before this one are full
     starts = np.empty(len(examples), np.int64)
-    for number, example in enumerate(examples):
-        wanted = example.capacity or len(example.tokens)
+    room = [example.capacity or len(example.tokens) for example in examples]
+    for number in sorted(range(len(examples)), key=lambda number: -room[number]):
+        wanted = room[number]
         row = next((r for r in range(open_from, len(used)) if used[r] + wanted <= row_tokens), len(used))
         if row == len(used):
             used.append(0)

@@ -122,15 +122,16 @@ def test_segments_and_reach_lie_where_their_tokens_do(given: list[Example]) -> N
     assert (packed.reach[~real] == packed.row_tokens).all()
 
 
-def test_first_fit_fills_gaps_in_the_order_of_the_examples() -> None:
-    given = [Example(tokens=np.full(n, n), lengths=(n,)) for n in (5, 7, 8, 3, 1)]
+def test_the_longest_come_first_and_short_ones_fill_their_gaps() -> None:
+    given = [Example(tokens=np.full(n, n), lengths=(n,)) for n in (1, 5, 7, 8, 3)]
     packed, starts = pack(given, attention="bidirectional", filler=0)
     assert packed.tokens.view(-1, 8).tolist() == [
-        [5, 5, 5, 5, 5, 3, 3, 3],
-        [7, 7, 7, 7, 7, 7, 7, 1],
         [8, 8, 8, 8, 8, 8, 8, 8],
+        [7, 7, 7, 7, 7, 7, 7, 1],
+        [5, 5, 5, 5, 5, 3, 3, 3],
     ]
-    assert starts.tolist() == [0, 8, 16, 5, 15]
+    assert starts.tolist() == [15, 16, 8, 0, 21]
+    assert packed.first.tolist() == starts.tolist(), "sequences stay in the order of the examples"
     assert packed.documents.view(-1, 8)[1].tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
 
 

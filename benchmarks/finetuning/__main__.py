@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -55,7 +56,11 @@ def made(arm: str, workload: str, seed: int, start: Path, splits: Path) -> Cell:
     """One cell, in a process of its own."""
     module = "benchmarks.finetuning.peer" if arm == "Trainer" else "benchmarks.finetuning.cell"
     command = [sys.executable, "-m", module, workload, "--start", str(start), "--splits", str(splits)]
-    done = subprocess.run([*command, "--seed", str(seed)], capture_output=True, text=True, check=False)
+    polite = {
+        **os.environ,
+        "GOMP_SPINCOUNT": "20000",
+    }  # as lmkit's own commands ask, for all arms: the machine is shared
+    done = subprocess.run([*command, "--seed", str(seed)], capture_output=True, text=True, check=False, env=polite)
     if done.returncode:
         raise SystemExit(f"{arm} on {workload} failed:\n{done.stderr[-3000:]}")
     return {"arm": arm, "workload": workload, "seed": seed, **json.loads(done.stdout.splitlines()[-1])}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import lmkit
 from benchmarks.finetuning.workloads import WORKLOADS, recipe_of
+from lmkit.cli.memory import keep_freed_memory
 from lmkit.report.metrics import read_metrics
 
 
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE")
     parser.add_argument("--validation", action="store_true", help="score the validation rows: for choosing a recipe")
     options = parser.parse_args()
+    keep_freed_memory()  # as the command does
     start = lmkit.load(options.start)
     recipe = recipe_of(options.workload, options.splits, options.seed, options.changes)
     rows = options.splits / options.workload / ("validation.jsonl" if options.validation else "test.jsonl")

@@ -29,7 +29,9 @@ class Workload:
 
 WORKLOADS = {
     "sentiment_mr": Workload("classification", ("accuracy",)),
-    "intent_banking77": Workload("classification", ("accuracy", "macro_f1"), ("train.epochs=10",)),
+    "intent_banking77": Workload(
+        "classification", ("accuracy", "macro_f1"), ("train.epochs=10", "train.batch_tokens=2048")
+    ),
     "ner_wnut17": Workload("token-classification", ("f1",)),
     "ner_wikigold": Workload("token-classification", ("f1",)),
     "qa_qamr": Workload("question-answering", ("f1", "exact_match")),

@@ -1,6 +1,6 @@
 """Threads that wait for each other give their core away soon, where OpenMP is GNU's.
 
-By default they spin for a tenth of a second. Where another process wants the cores, a spinning thread keeps the very
+By default they spin for long. Where another process wants the cores, a spinning thread keeps the very
 core that the one it waits for needs: on two shared cores training was seen to fall from 69,000 to 250 tokens/s.
 """
 
@@ -10,7 +10,7 @@ import os
 from collections.abc import MutableMapping
 
 _SPINS = "20000"
-"""Some ten microseconds: on a quiet machine as fast as the default, within what can be measured."""
+"""On a quiet machine 2 % slower than the default; benchmarks/log.md has the figures."""
 
 
 def wait_politely(environ: MutableMapping[str, str] = os.environ) -> None:
