@@ -84,7 +84,8 @@ def check_plugin(
 
     plugins = Registry(local_files).plugins()
     reports = []
-    for subject in _subjects(name, plugins):
+    subjects = _subjects(name, plugins)
+    for subject in subjects:
         if isinstance(subject, str):
             report = run_checks(subject)
         else:
@@ -97,7 +98,8 @@ def check_plugin(
     passed = all(report.passed for report in reports)
     data = {"passed": passed, "ran": ran, "failed": len(failed), "reports": reports}
     verdict = f"{name}: {ran} checks ran, {len(failed)} failed"
-    if given is None and any("DataError: " in reason for reason in failed):
+    has_task = any(not isinstance(subject, str) and subject.kind == "task" for subject in subjects)
+    if given is None and has_task and any("DataError: " in reason for reason in failed):
         verdict += ". A task that wants more than a text needs rows: --rows FILE"
     return Answer.of(data, *failed, verdict, status=0 if passed else 1)
 

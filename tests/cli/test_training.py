@@ -80,6 +80,11 @@ def test_a_run_from_its_file_to_its_answers(lmkit: Lmkit, recipe: Path) -> None:
 
     answers = lmkit("predict", "runs/a", "The [MASK] fox.", "A dog [MASK]").stdout.splitlines()
     assert [len(json.loads(line)["masks"]) for line in answers] == [1, 1]
+    fewer, more = (
+        [choice["token"] for choice in json.loads(said)["masks"][0]]
+        for said in (lmkit("predict", "runs/a", "The [MASK] fox.", "--set", "top_k=2").stdout, answers[0])
+    )
+    assert fewer == more[:2]
     row = json.dumps({"text": "The [MASK] fox."})
     piped = lmkit("predict", "runs/a", "--rows", "-", "--json", text=f"{row}\n")
     assert [answer["text"] for answer in json.loads(piped.stdout)["predictions"]] == [json.loads(answers[0])["text"]]

@@ -121,3 +121,13 @@ def test_rows_that_cannot_be_scored_are_counted(tmp_path: Path, bert: lmkit.Run)
         lmkit.evaluate(run, rows=tmp_path / "d.jsonl")
     with pytest.raises(lmkit.DataError, match='objective "classify" does not score plain text; give rows of its task'):
         lmkit.evaluate(run, text=[tmp_path / "a.jsonl"])
+
+
+def test_a_causal_model_that_is_read_in_both_directions_is_warned_about(
+    tmp_path: Path, trained: dict[str, lmkit.Run]
+) -> None:
+    table = recipe(write(tmp_path / "a.jsonl", rows()), steps=1)
+    with pytest.warns(UserWarning, match="was trained with causal attention, this task reads with bidirectional"):
+        lmkit.finetune(trained["clm"], table, run=tmp_path / "both", quiet=True)
+    table["task"]["attention"] = "causal"  # no warning, which the tests would take for an error
+    assert lmkit.finetune(trained["clm"], table, run=tmp_path / "causal", quiet=True).step == 1

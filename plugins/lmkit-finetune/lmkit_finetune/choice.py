@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import attrs
 import numpy as np
@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmkit.batch import Attention, Batch, Example, pack
+from lmkit.batch import Batch, Example, pack
 from lmkit.errors import DataError
-from lmkit.interfaces import Encoder, Objective, Vocabulary
-from lmkit_finetune.state import StateConfig, StateHead
+from lmkit.interfaces import Encoder
+from lmkit_finetune.state import StateConfig, StateHead, StateObjective
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +42,7 @@ class ChoiceHead(StateHead):
         super().__init__(width, 1, config, bias=False)
 
 
-class Choice(Objective[ChoiceBatch]):
+class Choice(StateObjective[ChoiceBatch]):
     """Which of an example's sequences is right; its target is the place of that one, from 0.
 
     Cross entropy over the sequences of an example, of which there may be any number.
@@ -51,18 +51,6 @@ class Choice(Objective[ChoiceBatch]):
     name = "choice"
     Config = ChoiceConfig
     head_kind = "choice"
-    attention: Attention = "bidirectional"
-    pools: bool = True
-
-    def __init__(self, config: ChoiceConfig, vocabulary: Vocabulary) -> None:
-        self.config = config
-        self.attention = config.attention
-        self.pools = config.pooling == "own"
-        self._filler = vocabulary.special["pad"]
-
-    @property
-    def weights(self) -> Mapping[str, float]:
-        return {"choice": 1.0}
 
     def build_head(self, encoder: Encoder) -> ChoiceHead:
         return ChoiceHead(encoder.width, self.config)

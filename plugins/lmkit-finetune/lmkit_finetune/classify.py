@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from attrs import validators
 from torch import Tensor, nn
 
-from lmkit.batch import Attention, Batch, Example, pack
+from lmkit.batch import Batch, Example, pack
 from lmkit.errors import DataError
-from lmkit.interfaces import Encoder, Objective, Vocabulary
-from lmkit_finetune.state import StateConfig, StateHead
+from lmkit.interfaces import Encoder, Vocabulary
+from lmkit_finetune.state import StateConfig, StateHead, StateObjective
 
 
 @attrs.frozen(kw_only=True)
@@ -55,26 +55,17 @@ class ClassHead(StateHead):
         self.several = config.several
 
 
-class Classify(Objective[ClassifyBatch]):
+class Classify(StateObjective[ClassifyBatch]):
     """Which class a sequence belongs to; an example's target is the name of a class, or names of several."""
 
     name = "classify"
     Config = ClassifyConfig
     head_kind = "classify"
-    attention: Attention = "bidirectional"
-    pools: bool = True
 
     def __init__(self, config: ClassifyConfig, vocabulary: Vocabulary) -> None:
-        self.config = config
-        self.attention = config.attention
-        self.pools = config.pooling == "own"
-        self._filler = vocabulary.special["pad"]
+        super().__init__(config, vocabulary)
         self._numbers = {label: number for number, label in enumerate(config.labels)}
         self._weights = torch.tensor([config.class_weights.get(label, 1.0) for label in config.labels])
-
-    @property
-    def weights(self) -> Mapping[str, float]:
-        return {"classify": 1.0}
 
     def build_head(self, encoder: Encoder) -> ClassHead:
         return ClassHead(encoder.width, self.config)

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby
+from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
 import attrs
@@ -19,11 +20,10 @@ from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.inference import inference
-from lmkit.parts.rows import answer, text_of
+from lmkit.parts.rows import answer, batches, text_of
 from lmkit_finetune.contexts import NOTHING, Asked, ContextWindow, context_windows, gold_of, tokens_of, with_answer
 from lmkit_finetune.span import AnswerSpan, SpanConfig, SpanHead, choices_of
 from lmkit_finetune.squad import exact_match, f1, normalized
-from lmkit_finetune.windows import batches
 
 
 @attrs.frozen(kw_only=True)
@@ -99,7 +99,9 @@ class QuestionAnswering(Task):
             windows = chain.from_iterable(
                 context_windows(self.tokenizer, one, longest, self.config.stride) for one in asked
             )
-            scored = chain.from_iterable(self._score(encoder, head, some) for some in batches(windows, batch_tokens))
+            scored = chain.from_iterable(
+                self._score(encoder, head, some) for some in batches(windows, attrgetter("tokens"), batch_tokens)
+            )
             for one, own in groupby(scored, lambda found: found[0].asked):
                 yield self._answer(one, own)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import attrs
 import torch
 from torch import Tensor, nn
 
-from lmkit.batch import Attention, Batch, Example, pack
+from lmkit.batch import Batch, Example, pack
 from lmkit.errors import DataError
-from lmkit.interfaces import Encoder, Objective, Vocabulary
-from lmkit_finetune.state import StateConfig, StateHead
+from lmkit.interfaces import Encoder
+from lmkit_finetune.state import StateConfig, StateHead, StateObjective
 
 
 @attrs.frozen(kw_only=True)
@@ -46,24 +46,12 @@ class RegressHead(StateHead):
         self.highest = config.highest
 
 
-class Regress(Objective[RegressBatch]):
+class Regress(StateObjective[RegressBatch]):
     """A number for a sequence; an example's target is that number."""
 
     name = "regress"
     Config = RegressConfig
     head_kind = "regress"
-    attention: Attention = "bidirectional"
-    pools: bool = True
-
-    def __init__(self, config: RegressConfig, vocabulary: Vocabulary) -> None:
-        self.config = config
-        self.attention = config.attention
-        self.pools = config.pooling == "own"
-        self._filler = vocabulary.special["pad"]
-
-    @property
-    def weights(self) -> Mapping[str, float]:
-        return {"regress": 1.0}
 
     def build_head(self, encoder: Encoder) -> RegressHead:
         return RegressHead(encoder.width, self.config)

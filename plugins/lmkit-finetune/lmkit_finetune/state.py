@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
 
 import attrs
 import torch
 from attrs import validators
 from torch import Tensor, nn
 
-from lmkit.batch import Attention, Packed
-from lmkit.interfaces import Encoder
+from lmkit.batch import Attention, Batch, Packed
+from lmkit.interfaces import Encoder, Objective, Vocabulary
 from lmkit.parts.layers import draw_weights
 
+Its = TypeVar("Its", bound=Batch)
 Pooling = Literal["own", "mean", "first", "last"]
 
 
@@ -43,6 +45,23 @@ class StateHead(nn.Module):
         """[S, outputs] scores of the sequences of `inputs`."""
         scores: Tensor = self.dense(self.dropout(pool(encoder, encoder(inputs), inputs, self.pooling)))
         return scores
+
+
+class StateObjective(Objective[Its]):
+    """An objective whose head is a StateHead; a subclass names it, and so its loss term."""
+
+    attention: Attention = "bidirectional"
+    pools: bool = True
+
+    def __init__(self, config: Any, vocabulary: Vocabulary) -> None:
+        self.config = config
+        self.attention = config.attention
+        self.pools = config.pooling == "own"
+        self._filler = vocabulary.special["pad"]
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        return {self.name: 1.0}
 
 
 def pool(encoder: Encoder, hidden: Tensor, inputs: Packed, pooling: Pooling) -> Tensor:

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
 import attrs
@@ -21,11 +22,10 @@ from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.inference import inference
-from lmkit.parts.rows import answer
+from lmkit.parts.rows import answer, batches
 from lmkit_finetune.entities import OUTSIDE, Span, best_path, bio, bio_labels, is_tag, may_follow, spans_of, split_tag
 from lmkit_finetune.sentences import Words, WordWindow, pieces_of, word_windows, words_of
 from lmkit_finetune.tag import Tag, TagConfig, TagHead
-from lmkit_finetune.windows import batches
 
 
 @attrs.frozen(kw_only=True)
@@ -133,7 +133,9 @@ class TokenClassification(Task):
 
         def tag(sentences: Sequence[_Sentence]) -> Iterator[dict[str, Any]]:
             windows = chain.from_iterable(self._windows(sentence, longest, head.attention) for sentence in sentences)
-            scores = chain.from_iterable(self._score(encoder, head, some) for some in batches(windows, batch_tokens))
+            scores = chain.from_iterable(
+                self._score(encoder, head, some) for some in batches(windows, attrgetter("tokens"), batch_tokens)
+            )
             unread = _unread(head.labels)
             allowed = may_follow(head.labels) if self.config.entities else None
             for sentence in sentences:
