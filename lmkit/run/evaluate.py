@@ -52,7 +52,8 @@ def evaluate(
     if not text and rows is None and not minimal_pairs:
         raise DataError("evaluate: expected text, rows or minimal pairs, got none")
     if not isinstance(run, Run) and (runs := members(Path(run))):
-        kept = rows if rows is None or isinstance(rows, (str, Path)) else list(rows)
+        again = rows is None or (isinstance(rows, (str, Path)) and str(rows) != "-")
+        kept = rows if again else list(rows_of(rows))  # what can be read once only is read for all of them
         asked: dict[str, Any] = {"text": text, "rows": kept, "minimal_pairs": minimal_pairs}
         return compared({path.name: evaluate(path, **asked, local_files=local_files) for path in runs})
     loaded = run if isinstance(run, Run) else load(run, local_files=local_files)
