@@ -52,8 +52,9 @@ def evaluate(
     if not text and rows is None and not minimal_pairs:
         raise DataError("evaluate: expected text, rows or minimal pairs, got none")
     if not isinstance(run, Run) and (runs := members(Path(run))):
-        again = rows is None or (isinstance(rows, (str, Path)) and str(rows) != "-")
-        kept = rows if again else list(rows_of(rows))  # what can be read once only is read for all of them
+        kept = rows
+        if rows is not None and (str(rows) == "-" or not isinstance(rows, (str, Path))):
+            kept = list(rows_of(rows))  # what can be read once only is read for all of them
         asked: dict[str, Any] = {"text": text, "rows": kept, "minimal_pairs": minimal_pairs}
         return compared({path.name: evaluate(path, **asked, local_files=local_files) for path in runs})
     loaded = run if isinstance(run, Run) else load(run, local_files=local_files)
