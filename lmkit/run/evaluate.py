@@ -52,7 +52,7 @@ def evaluate(
     if not text and rows is None and not minimal_pairs:
         raise DataError("evaluate: expected text, rows or minimal pairs, got none")
     if not isinstance(run, Run) and (runs := members(Path(run))):
-        kept = rows
+        kept: Any = rows
         if rows is not None and (str(rows) == "-" or not isinstance(rows, (str, Path))):
             kept = list(rows_of(rows))  # what can be read once only is read for all of them
         asked: dict[str, Any] = {"text": text, "rows": kept, "minimal_pairs": minimal_pairs}
