@@ -114,7 +114,10 @@ def _on_text(run: Run, paths: Sequence[Path]) -> dict[str, Any]:
 def _on_minimal_pairs(run: Run, paths: Sequence[Path]) -> dict[str, Any]:
     """Each file's metrics under its path, and "mean": each file counts as much, however many pairs it has."""
     files = {}
-    for file in find(paths):
+    tables = [file for file in find(paths) if file.format != "text"]  # a folder of pairs may have its README
+    if not tables:
+        raise DataError(f"{', '.join(map(str, paths))}: wanted files of rows, such as .jsonl; there are none")
+    for file in tables:
         scores = _on_rows(run, file.path, task=MINIMAL_PAIRS)
         pairs = {"pairs": scores.pop("scored"), "unread": scores.pop("unread")}
         del scores["rows"]

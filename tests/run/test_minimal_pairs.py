@@ -21,7 +21,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("kind", ["mlm", "clm"])
 def test_both_kinds_of_run_are_scored_file_by_file(trained: dict[str, lmkit.Run], folder: Path, kind: str) -> None:
+    (folder / "README.md").write_text("What the files are.")
     found = lmkit.evaluate(trained[kind], minimal_pairs=[folder])["minimal_pairs"]
+    assert len(found["files"]) == 2
     order, same = (found["files"][str(folder / f"{name}.jsonl")] for name in ("order", "same"))
     assert same.pop("intervals") == {"accuracy": [0.5, 0.5], "ties": [1.0, 1.0]}
     assert same == {"accuracy": 0.5, "ties": 1.0, "pairs": 1, "unread": 0}
@@ -41,5 +43,8 @@ def test_a_file_without_pairs_is_named(trained: dict[str, lmkit.Run], tmp_path: 
     path.write_text('{"text": "no pair"}\n')
     with pytest.raises(lmkit.DataError, match=r"odd.jsonl: none of 1 rows has the gold answer.*minimal-pairs"):
         lmkit.evaluate(trained["mlm"], minimal_pairs=[path])
+    with pytest.raises(lmkit.DataError, match=r"README.md: wanted files of rows, such as \.jsonl; there are none"):
+        (tmp_path / "README.md").write_text("text")
+        lmkit.evaluate(trained["mlm"], minimal_pairs=[tmp_path / "README.md"])
     with pytest.raises(lmkit.DataError, match="no such file"):
         lmkit.evaluate(trained["mlm"], minimal_pairs=[tmp_path / "absent"])
