@@ -43,8 +43,8 @@ def test_a_file_without_pairs_is_named(trained: dict[str, lmkit.Run], tmp_path: 
     path.write_text('{"text": "no pair"}\n')
     with pytest.raises(lmkit.DataError, match=r"odd.jsonl: none of 1 rows has the gold answer.*minimal-pairs"):
         lmkit.evaluate(trained["mlm"], minimal_pairs=[path])
+    (tmp_path / "README.md").write_text("text")
     with pytest.raises(lmkit.DataError, match=r"README.md: wanted files of rows, such as \.jsonl; there are none"):
-        (tmp_path / "README.md").write_text("text")
         lmkit.evaluate(trained["mlm"], minimal_pairs=[tmp_path / "README.md"])
     with pytest.raises(lmkit.DataError, match="no such file"):
         lmkit.evaluate(trained["mlm"], minimal_pairs=[tmp_path / "absent"])
