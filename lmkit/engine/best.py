@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 
 import attrs
 
 from lmkit.engine.events import Evaluated
 
-Stop = Callable[[], bool]
-
 
 @attrs.frozen(kw_only=True)
 class Judge:
     """What tells a better model from a worse one, besides the losses that validation measures."""
 
-    metrics: Callable[[str, Stop], Mapping[str, float] | None]
-    """More metrics of a validation set, by its name; None where `stop` said so before the end."""
+    metrics: Callable[[str], Mapping[str, float]]
+    """More metrics of a validation set, by its name."""
     by: str | None
     """The metric that decides, the higher the better; None: the loss, the lower the better."""
 
@@ -39,7 +38,8 @@ class Best:
 
 def judged(best: Best | None, step: int, value: float) -> Best:
     """The best one, now that the model of `step` is worth `value`; one that is no number is the worst."""
-    value = -math.inf if math.isnan(value) else value
+    if not math.isfinite(value):  # JSON, in which it is saved, has finite numbers only
+        value = sys.float_info.max if value > 0 else -sys.float_info.max
     if best is None or value > best.value:
         return Best(step=step, value=value)
     return best if best.step == step else attrs.evolve(best, stale=best.stale + 1)

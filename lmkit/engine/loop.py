@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 
 import attrs
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -26,12 +25,10 @@ from lmkit.engine.schedule import Schedule
 from lmkit.engine.settings import Training
 from lmkit.engine.signals import StopRequest
 from lmkit.engine.state import Snapshot, State
-from lmkit.engine.step import StepResult, backward, clip
+from lmkit.engine.step import Losses, StepResult, backward, clip, seed_dropout
 from lmkit.engine.validation import Validator
 from lmkit.engine.work import checkpoint_activations, count_flops
 from lmkit.errors import Interrupted, TrainingAlarm
-
-Losses = Callable[[Batch], Mapping[str, Tensor]]
 
 
 @attrs.define(kw_only=True)
@@ -129,7 +126,8 @@ class Engine:
         losses = self._prepare(feed, micro)
         saved_at, saved_time, evaluated_at = self.state.step, time.monotonic(), -1
         clock = time.perf_counter()
-        every = self._steps_between_validations()
+        epoch = math.ceil(len(self.source) * self.example_tokens / self.settings.batch_tokens)
+        every = self.settings.steps_between_validations(epoch if self.judge is not None else None)
         for plan, batches in feed.run(self._plans(micro), self.settings.data_workers):
             result, norm = self._step(losses, plan, batches)
             now = time.perf_counter()
@@ -140,11 +138,13 @@ class Engine:
                 evaluated_at = self.state.step
             if self._stop or self._is_stale:
                 break
+            if self._is_over:  # the last validation comes before the last checkpoint, which holds what it found
+                break
             if self.saving is not None and (better or self.saving.is_due(self.state.step, saved_at, saved_time)):
                 self._save()
                 saved_at, saved_time = self.state.step, time.monotonic()
             clock = time.perf_counter()
-        if evaluated_at != self.state.step and not self._stop:
+        if evaluated_at != self.state.step and (not self._stop or (self.judge is not None and self._is_over)):
             self._validate(micro)
         if saved_at != self.state.step or self.state.step == 0:
             self._save()
@@ -203,7 +203,7 @@ class Engine:
             self.weights,
             processes=self.processes,
             autocast=self.choices.autocast,
-            seed_micro_batch=self._seed_micro_batch,
+            seed_micro_batch=lambda n: seed_dropout(self.seed, self.state.step, self.processes.rank, n),
         )
         norm = clip(self.model, self.settings.clip)
         bad = what_is_wrong(result.loss, norm, self.state.recent, self.settings.spike)
@@ -259,23 +259,29 @@ class Engine:
             applied=applied,
         )
 
-    def _steps_between_validations(self) -> int:
-        if self.settings.evaluate_every_steps is not None:
-            return self.settings.evaluate_every_steps
-        epoch = math.ceil(len(self.source) * self.example_tokens / self.settings.batch_tokens)
-        return min(250, epoch) if self.judge is not None else 250
-
     def _validate(self, micro: int) -> bool:
-        """Score every validation set; returns whether the model is the best so far, judged by the first of them."""
+        """Score every validation set; returns whether the model is the best so far, judged by the first of them.
+
+        A judged run is not stopped in the midst of it: no step that was to be judged is saved before it is.
+        """
         better = False
+
+        def stop() -> bool:
+            return self.judge is None and bool(self._stop)
+
         with self.average.applied() if self.average is not None else nullcontext():
-            scores = self._validator.scores(self.state.step, batch_examples=micro, stop=lambda: bool(self._stop))
+            scores = self._validator.scores(self.state.step, batch_examples=micro, stop=stop)
             for number, found in enumerate(scores):
                 if self.judge is not None and number == 0:
                     self.state.best = judged(self.state.best, found.step, self.judge.worth(found))
                     better = self.state.best.step == found.step
-                self._emit(attrs.evolve(found, best=better))
+                self._emit(attrs.evolve(found, best=better and number == 0))
         return better
+
+    @property
+    def _is_over(self) -> bool:
+        state = self.state
+        return self.schedule.progress(step=state.step, position=state.position, seconds=state.seconds) >= 1
 
     @property
     def _is_stale(self) -> bool:
@@ -291,8 +297,3 @@ class Engine:
     def _emit(self, event: Event) -> None:
         for observer in self.observers:
             observer(event)
-
-    def _seed_micro_batch(self, number: int) -> None:
-        """Dropout follows from (seed, step, rank, micro-batch): a resumed run draws the same, with no state to save."""
-        entropy = (self.seed, self.state.step, self.processes.rank, number)
-        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1)))

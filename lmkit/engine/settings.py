@@ -102,6 +102,12 @@ class Training:
             raise ValueError(f"spike: expected more than 1 times the median, or 0 for no such alarm, got {self.spike}")
         self.budget_tokens()
 
+    def steps_between_validations(self, epoch: int | None) -> int:
+        """0: none before the end; `epoch` has the steps of one, where at least one validation is to come in each."""
+        if self.evaluate_every_steps is not None:
+            return self.evaluate_every_steps
+        return 250 if epoch is None else min(250, epoch)
+
     def budget_tokens(self) -> int | None:
         """The budget in tokens as a number: "10M" is 10,000,000; raises ValueError for what is no number."""
         if self.tokens is None:

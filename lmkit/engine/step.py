@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import attrs
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -62,3 +63,8 @@ def clip(model: nn.Module, largest: float) -> float:
     if largest:
         torch.nn.utils.clip_grads_with_norm_([p for p in model.parameters() if p.grad is not None], largest, norm)
     return float(norm)
+
+
+def seed_dropout(*entropy: int) -> None:
+    """Seed torch by (seed, step, rank, micro-batch), so that a resumed run draws the same with no state to save."""
+    torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1)))

@@ -94,9 +94,9 @@ class Validator:
                 autocast=self.choices.autocast,
                 stop=stop,
             )
-            more = self.judge.metrics(name, stop) if self.judge is not None else {}
-            if totals is None or more is None:
+            if totals is None:
                 return
+            more = self.judge.metrics(name) if self.judge is not None else {}
             means = totals.means
             yield Evaluated(
                 step=step,

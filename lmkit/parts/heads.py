@@ -11,6 +11,9 @@ from lmkit.parts.layers import ACTIVATIONS, draw_weights
 
 _ATTENTION: dict[str, Attention] = {"token": "bidirectional", "next-token": "causal"}
 
+HEAD_AT_ONCE = 512
+"""Positions whose scores of the whole vocabulary are held at once where answers are made."""
+
 
 class VocabularyHead(nn.Module):
     """Hidden states -> scores of the vocabulary, by the encoder's own token embedding (tied, so not stored here).

@@ -20,12 +20,9 @@ from torch import nn
 from lmkit.batch import Attention, Example, pack
 from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, Vocabulary
-from lmkit.parts.heads import VocabularyHead
+from lmkit.parts.heads import HEAD_AT_ONCE, VocabularyHead
 from lmkit.parts.inference import inference
 from lmkit.parts.rows import batches
-
-HEAD_AT_ONCE = 512
-"""Positions whose scores of the whole vocabulary are held at once."""
 
 Ids = npt.NDArray[np.integer[Any]]
 Mask = npt.NDArray[np.bool_]

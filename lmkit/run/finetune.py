@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from lmkit.checkpoint import RunLock
-from lmkit.engine.best import Judge, Stop
+from lmkit.engine.best import Judge
 from lmkit.engine.events import Observer
 from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, Task
@@ -25,7 +24,7 @@ from lmkit.run.folder import create, require_new
 from lmkit.run.load import load
 from lmkit.run.parts import Parts
 from lmkit.run.run import BATCH_TOKENS, Run
-from lmkit.run.scores import Scores
+from lmkit.run.scores import scored
 from lmkit.run.texts import fingerprint_of
 from lmkit.run.training import Trainee, train
 from lmkit.run.trial import trial
@@ -87,6 +86,8 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
     model = _model(parts, start, recipe.seed)
     model.freeze(recipe.train.frozen_layers)
     if recipe.lora is not None:
+        if recipe.train.frozen_layers or recipe.train.layer_decay < 1:
+            raise FitError("[lora] adapts every layer alike: leave out train.frozen_layers and train.layer_decay")
         check_adaptable(model)
     return Trainee(
         parts=parts,
@@ -94,26 +95,26 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
         source=source,
         validation={name: some.examples for name, some in held.items()},
         example_tokens=source.mean_tokens,
-        fingerprints={"tokenizer": fingerprint_of(start.tokenizer), "examples": source.fingerprint},
+        fingerprints={
+            "tokenizer": fingerprint_of(start.tokenizer),
+            "examples": source.fingerprint,
+            "labels": list(labels),
+            "validation": {name: Rows(some.examples, 0).fingerprint for name, some in held.items()},
+        },
         judge=Judge(metrics=_metrics(task, model, held), by=task.metric) if held else None,
         static_shapes=False,
     )
 
 
-def _metrics(task: Task, model: Model, held: Mapping[str, Read]) -> Callable[[str, Stop], Mapping[str, float] | None]:
+def _metrics(task: Task, model: Model, held: Mapping[str, Read]) -> Callable[[str], Mapping[str, float]]:
     """What a task that has a metric makes of its answers to the rows of a validation set."""
 
-    def metrics(name: str, stop: Stop) -> Mapping[str, float] | None:
+    def metrics(name: str) -> Mapping[str, float]:
         if task.metric is None:
             return {}
-        asked = takewhile(lambda _: not stop(), held[name].rows)
-        answers = task.predict(model.encoder, model.head, asked, batch_tokens=BATCH_TOKENS)
-        scores = Scores(task, intervals=False)
-        for row, answer in zip(held[name].rows, answers, strict=False):  # fewer answers where it was stopped
-            scores.add(row, answer)
-        if stop():
-            return None
-        found = scores.metrics()
+        rows = held[name].rows
+        answers = task.predict(model.encoder, model.head, rows, batch_tokens=BATCH_TOKENS)
+        found = scored(task, rows, answers, intervals=False).metrics()
         if task.metric not in found:
             raise FitError(f'task "{task.name}" has no metric "{task.metric}", but {", ".join(found)}')
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import statistics
 from collections import defaultdict
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import torch
 
 from lmkit.errors import ConfigError, RunError
 from lmkit.recipe import Finetuning, read_finetuning, resolved_toml
@@ -21,6 +23,8 @@ from lmkit.run.resume import resume
 from lmkit.run.run import Run
 
 _MEMBER = re.compile(r"seed-[0-9]+")
+_START = "start.sha256"
+"""Beside the seeds' folders: what their first weights are known by."""
 
 
 def finetune_seeds(
@@ -36,13 +40,14 @@ def finetune_seeds(
     """Train a task once from each of `seeds`, into the folders seed-N of `run`.
 
     Returns the metrics of each one's best validation, their mean, and their spread (the sample's standard deviation).
-    What an earlier call has done is kept: finished seeds are not trained again, one that was stopped goes on.
-    Raises what `finetune` raises, and RunError where a folder holds a seed of another recipe.
+    What an earlier call has done is kept: finished seeds are only validated again, one that was stopped goes on.
+    Raises what `finetune` raises, and RunError where a folder holds a seed of another recipe or start.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ConfigError("seeds", [f"expected different seeds, got {list(seeds)}"])
     read = read_finetuning(recipe, overrides=overrides, local_files=local_files)
     begun = start if isinstance(start, Run) else load(start, local_files=local_files)
+    _require_same_start(Path(run), begun)
     found: dict[str, dict[str, float]] = {}
     for seed in seeds:
         mine, folder = attrs.evolve(read, seed=seed), Path(run) / f"seed-{seed}"
@@ -54,6 +59,23 @@ def finetune_seeds(
             finetune(begun, mine, run=folder, local_files=local_files, quiet=quiet)
         found[folder.name] = _best_validation(folder)
     return compared(found)
+
+
+def _require_same_start(folder: Path, start: Run) -> None:
+    """Note in `folder` which weights its seeds start from; raises RunError where those were others."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(start.module.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    note, mine = folder / _START, digest.hexdigest() + "\n"
+    if note.exists() and note.read_text(encoding="utf-8") != mine:
+        raise RunError(
+            f"{folder}: its seeds started from other weights than {start.folder} has; give these another --run"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        note.write_text(mine, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error.strerror}") from None
 
 
 def members(folder: Path) -> list[Path]:
@@ -89,5 +111,6 @@ def _numbers(found: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, fl
 def _best_validation(folder: Path) -> dict[str, float]:
     """Loss and metrics of the best validation of a run, or of its last where none was judged; empty without any."""
     made = [record for record in read_metrics(folder / "metrics.jsonl") if record["event"] == "evaluated"]
-    best = [record for record in made if record.get("best")] or made
-    return {"step": best[-1]["step"], "loss": best[-1]["loss"], **best[-1]["terms"]} if best else {}
+    best = [record for record in made if record.get("best")]
+    best = best[-1:] or [record for record in made if record["step"] == made[-1]["step"]][:1]
+    return {"step": best[0]["step"], "loss": best[0]["loss"], **best[0]["terms"]} if best else {}

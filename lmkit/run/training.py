@@ -70,7 +70,7 @@ def engine_of(
     roles, scales = model.roles(), {name: decay**depth for name, depth in model.depths().items()}
     if isinstance(recipe, Finetuning) and recipe.lora is not None:
         adapt(model, recipe.lora, seed=recipe.seed)
-        roles, scales = of_adapted(model, roles, "head"), of_adapted(model, scales, 1.0)
+        roles, scales = of_adapted(model, roles, "head"), of_adapted(model, scales, 1.0)  # which are 1 without decay
     return Engine(
         model=model,
         measure=model.measure,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
+import signal
 
 import attrs
 import pytest
 
 from lmkit.engine.best import Best, Judge, judged
-from lmkit.engine.events import Evaluated, Finished, Saved
+from lmkit.engine.events import Evaluated, Finished, Saved, Stepped
 from lmkit.engine.saving import Saving
 from lmkit.engine.state import Snapshot, State
+from lmkit.errors import Interrupted
 from tests.engine.tiny import Recorder, build
 
 
@@ -19,6 +22,9 @@ def test_the_first_of_equals_is_best_and_what_is_no_number_is_worst():
     for step, value in enumerate([math.nan, 0.5, 0.5, math.nan, 0.7, 0.6]):
         best = judged(best, step, value)
     assert best == Best(step=4, value=0.7, stale=1)
+    nothing = judged(None, 0, math.nan)
+    assert json.loads(json.dumps(attrs.asdict(nothing), allow_nan=False))["value"] < 0, "it can be saved"
+    assert judged(nothing, 1, -5.0) == Best(step=1, value=-5.0)
     assert judged(best, 4, 0.7) is best, "validated twice at one step"
 
 
@@ -33,7 +39,7 @@ def _judged(values: list[float], by: str | None = "worth", **settings):
 
     saving = Saving(save=save, every_steps=None, every_minutes=None)
     engine, told = build(steps=12, evaluate_every_steps=1, saving=saving, **settings)
-    engine.judge = Judge(metrics=lambda name, stop: {"worth": next(left)}, by=by)
+    engine.judge = Judge(metrics=lambda name: {"worth": next(left)}, by=by)
     engine.__attrs_post_init__()
     return engine, told, kept
 
@@ -73,6 +79,39 @@ def test_without_a_metric_the_lowest_loss_is_best():
 def test_a_judged_run_is_validated_once_an_epoch(judge, steps):
     engine, told = build(steps=9, evaluate_every_steps=None)  # 50 examples are 3.1 steps of 16
     if judge:
-        engine.judge = Judge(metrics=lambda name, stop: {}, by=None)
+        engine.judge = Judge(metrics=lambda name: {}, by=None)
     engine.train()
     assert _steps(told, Evaluated) == steps
+
+
+def test_the_last_step_is_judged_before_it_is_saved():
+    left = iter([0.1, 0.2, 0.9])
+    kept = []
+
+    def save(snapshot: Snapshot) -> str:
+        kept.append(State.from_json(snapshot.state.to_json()))
+        return ""
+
+    saving = Saving(save=save, every_steps=4, every_minutes=None)
+    engine, _ = build(steps=12, evaluate_every_steps=5, saving=saving)
+    engine.judge = Judge(metrics=lambda name: {"worth": next(left)}, by="worth")
+    engine.__attrs_post_init__()
+    engine.train()
+    assert (kept[-1].step, kept[-1].best) == (12, Best(step=12, value=0.9))
+
+
+def test_a_stop_waits_until_its_step_is_judged():
+    """So that a resumed run, which goes on behind that step, has judged as many as one that was never stopped."""
+    engine, _, kept = _judged([0.1, 0.3, 0.2, 0.5])
+    watch = engine.observers[0]
+
+    def stop(event) -> None:
+        watch(event)
+        if isinstance(event, Stepped) and event.step == 4:
+            signal.raise_signal(signal.SIGTERM)
+
+    engine.observers = [stop]
+    with pytest.raises(Interrupted):
+        engine.train()
+    assert kept[-1].state.step == 4
+    assert kept[-1].state.best == Best(step=4, value=0.5)

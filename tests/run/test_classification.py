@@ -131,3 +131,12 @@ def test_a_causal_model_that_is_read_in_both_directions_is_warned_about(
         lmkit.finetune(trained["clm"], table, run=tmp_path / "both", quiet=True)
     table["task"]["attention"] = "causal"  # no warning, which the tests would take for an error
     assert lmkit.finetune(trained["clm"], table, run=tmp_path / "causal", quiet=True).step == 1
+
+
+def test_validation_rows_that_changed_are_not_resumed_on(tmp_path: Path, bert: lmkit.Run) -> None:
+    train, held = write(tmp_path / "a.jsonl", rows()), tmp_path / "b.jsonl"
+    table = recipe(train, validation=[write(held, rows(4))], steps=2)
+    lmkit.finetune(bert, table, run=tmp_path / "run", quiet=True)
+    write(held, rows(6))
+    with pytest.raises(lmkit.RunError, match=r"the data is not what the run was trained on \(validation differ\)"):
+        lmkit.resume(tmp_path / "run", overrides=["train.steps=3"], quiet=True)

@@ -68,3 +68,9 @@ def test_mistakes_in_the_table_are_told(
 ) -> None:
     with pytest.raises(lmkit.ConfigError, match=message):
         lmkit.finetune(bert, table | {"lora": value}, run=tmp_path / "run", quiet=True)
+
+
+def test_adapters_and_frozen_layers_do_not_go_together(bert: lmkit.Run, table: dict[str, Any], tmp_path: Path) -> None:
+    table["train"]["frozen_layers"] = 1
+    with pytest.raises(lmkit.FitError, match=r"\[lora\] adapts every layer alike: leave out train\.frozen_layers"):
+        lmkit.finetune(bert, table, run=tmp_path / "run", quiet=True)

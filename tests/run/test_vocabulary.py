@@ -91,6 +91,15 @@ def test_an_opening_begins_every_sentence_and_its_words_are_in(tuned: lmkit.Run)
     assert all(sentence["text"].startswith("The merry friar") for sentence in answer["sentences"])
 
 
+def test_the_last_word_of_an_opening_may_not_grow_into_another(tuned: lmkit.Run) -> None:
+    for number in range(4):
+        [answer] = tuned.predict([{"words": "fri", "opening": "The merry fri"}], seed=number)
+        assert answer["covered"]
+        assert all(re.search(r"\bfri\b", sentence["text"], re.IGNORECASE) for sentence in answer["sentences"])
+    row = {"words": "friar", "opening": "The merry friar"}
+    assert lmkit.evaluate(tuned, rows=[row])["rows"]["coverage"] == 1.0
+
+
 def test_a_text_proposes_its_unfamiliar_words(tuned: lmkit.Run) -> None:
     answer = next(
         tuned.predict([{"text": "The zephyr blew. A zephyr and the old quicksilver met the friar."}], propose=2)

@@ -23,6 +23,7 @@ from lmkit.batch import Example, pack
 from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
+from lmkit.parts.heads import HEAD_AT_ONCE
 from lmkit.parts.inference import inference
 from lmkit.parts.rows import answer, batches, text_of
 from lmkit_bert.mlm import MaskedConfig, MaskedLanguageModelling
@@ -30,8 +31,6 @@ from lmkit_bert.words import Hole, WordFiller
 
 MASK = "[MASK]"
 """How a mask may be written whatever the tokenizer's own spelling is."""
-HEAD_AT_ONCE = 512
-"""Masks whose scores of the whole vocabulary are held at once."""
 
 
 @attrs.frozen(kw_only=True)
@@ -111,12 +110,18 @@ class FillMask(Task):
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
         longest = min(self.config.longest, encoder.longest or sys.maxsize) - (self.config.pieces - 1)
+        if longest <= self._around:
+            raise FitError(
+                f"this model reads {encoder.longest} tokens, too few for words of {self.config.pieces} pieces"
+            )
 
         def fill(texts: Sequence[_Masked]) -> Iterator[dict[str, Any]]:
             windows = chain.from_iterable(self._windows(text, longest) for text in texts)
             together = batches(windows, lambda window: len(window.tokens), batch_tokens)
-            filled = self._fill if self.config.pieces == 1 else self._fill_words
-            masks = chain.from_iterable(filled(encoder, head, some) for some in together)
+            if self.config.pieces == 1:
+                masks = chain.from_iterable(self._fill(encoder, head, some) for some in together)
+            else:
+                masks = chain.from_iterable(self._fill_words(encoder, head, some, batch_tokens) for some in together)
             for text in texts:
                 yield self._answer(text, [next(masks) for _ in text.places])
 
@@ -199,11 +204,12 @@ class FillMask(Task):
             hidden = encoder(inputs.to(embedding.device))[torch.from_numpy(places).to(embedding.device)]
             return [named for some in hidden.split(HEAD_AT_ONCE) for named in self._likeliest(head(some, embedding))]
 
-    def _fill_words(self, encoder: Encoder, head: nn.Module, windows: Sequence[_Window]) -> list[list[dict[str, Any]]]:
+    def _fill_words(
+        self, encoder: Encoder, head: nn.Module, windows: Sequence[_Window], batch_tokens: int
+    ) -> list[list[dict[str, Any]]]:
         """What may stand at each mask of `windows`, words of several pieces among them."""
-        config, tokens = self.config, sum(len(window.tokens) for window in windows)
         filler = WordFiller(
-            self.tokenizer.vocabulary, pieces=config.pieces, width=config.top_k, batch_tokens=tokens * config.top_k
+            self.tokenizer.vocabulary, pieces=self.config.pieces, width=self.config.top_k, batch_tokens=batch_tokens
         )
         holes = [Hole(window.tokens, int(place)) for window in windows for place in window.places]
         return [

@@ -86,6 +86,7 @@ class MinimalPairs(Task):
     def examples(self, row: Row) -> Iterator[Example]:
         """The good sentence."""
         ids = self._sentence(row, self.config.good_column).ids
+        self._sentence(row, self.config.bad_column)  # which is compared when the model is judged
         yield Example(tokens=ids, lengths=(len(ids),))
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:

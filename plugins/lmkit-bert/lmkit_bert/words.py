@@ -17,6 +17,7 @@ from torch import nn
 
 from lmkit.batch import Example, pack
 from lmkit.interfaces import Encoder, Vocabulary
+from lmkit.parts.heads import HEAD_AT_ONCE
 from lmkit.parts.inference import inference
 
 
@@ -74,7 +75,8 @@ class WordFiller:
         """Each hole's likeliest beginnings with one piece more; `places` [holes] says where it stands."""
         allowed = self._begins if first else self._continues
         longer: list[list[tuple[float, int, _Beam]]] = [[] for _ in places]
-        size = max(1, self._batch_tokens // max((len(beam.tokens) for beam in beams), default=1))
+        longest = max((len(beam.tokens) for beam in beams), default=1)
+        size = max(1, min(HEAD_AT_ONCE, self._batch_tokens // longest))
         for start in range(0, len(beams), size):
             some = beams[start : start + size]
             examples = [Example(tokens=b.tokens, lengths=(len(b.tokens),)) for b in some]

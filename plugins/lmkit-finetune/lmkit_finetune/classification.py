@@ -137,11 +137,10 @@ class Classification(Task):
             return {}
         labels = {name.partition(" ")[2] for name in total if " " in name}
         counts = [[total.get(f"{what} {label}", 0.0) for what in ("hit", "extra", "missed")] for label in labels]
-        metrics = {"accuracy": total["right"] / total["rows"]}
-        if counts:
-            metrics["micro_f1"] = _f1(*map(sum, zip(*counts, strict=True)))
-            metrics["macro_f1"] = sum(_f1(*some) for some in counts) / len(counts)
-        return metrics
+        counts = [some for some in counts if any(some)]  # a resample may have no row of a label
+        micro = _f1(*map(sum, zip(*counts, strict=True))) if counts else 0.0
+        macro = sum(_f1(*some) for some in counts) / len(counts) if counts else 0.0
+        return {"accuracy": total["right"] / total["rows"], "micro_f1": micro, "macro_f1": macro}
 
     def _read(self, row: Row) -> Example:
         return sequence(self.tokenizer, row, self.config.column, self.config.pair_column, self.config.longest)

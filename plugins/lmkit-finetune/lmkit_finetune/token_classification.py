@@ -173,6 +173,8 @@ class TokenClassification(Task):
             metrics |= {"precision": _share(hit, hit + extra), "recall": _share(hit, hit + missed)}
             metrics |= {"f1": _share(2 * hit, 2 * hit + extra + missed)}
             for kind, (hit, extra, missed) in zip(types, counts, strict=True):
+                if not hit + extra + missed:  # of a resample without such an entity
+                    continue
                 metrics[f"f1 {kind}"] = _share(2 * hit, 2 * hit + extra + missed)
         return metrics
 

@@ -56,9 +56,12 @@ class Constraint:
             node = node.children.setdefault(token, Node())
         node.rest[word] = 0
 
-    def start(self, met: Collection[int] = ()) -> State:
-        """A sentence without a token yet; what stands before it has the words `met`."""
-        return State(frozenset(met))
+    def start(self, met: Collection[int] = (), last: Collection[int] = ()) -> State:
+        """A sentence without a token yet; what stands before it has the words `met`, and may end with those of `last`.
+
+        Those are met as soon as a token comes that ends a word.
+        """
+        return State(frozenset(met), whole=frozenset(last) - frozenset(met))
 
     def step(self, state: State, token: int) -> State:
         """The state once `token` has come."""

@@ -28,6 +28,9 @@ from lmkit_vocabulary.sentences import sentences, well_formed
 from lmkit_vocabulary.token_kinds import TokenKinds, token_kinds
 from lmkit_vocabulary.words import Word, words_of
 
+_GOES_ON = "\N{RUNIC LETTER FEHU FEOH FE F}"
+"""A letter that no word is asked with, which makes a word before it another word."""
+
 
 @attrs.frozen(kw_only=True)
 class VocabularyConfig:
@@ -133,13 +136,16 @@ class Vocabulary(Task):
         """Of a row's sentences: words asked for and found, pairs of neighbouring words, different ones, likelihood."""
         made = prediction.get("sentences", [])
         texts = [sentence["text"] for sentence in made]
-        words = [Word(word, (word, form)) for sentence in made for word, form in sentence["words"].items()]
-        asked = [text for text in texts for _ in prediction["words"]]
+        forms = [
+            (text, form) for text, sentence in zip(texts, made, strict=True) for form in sentence["words"].values()
+        ]
         pairs = [pair for text in texts for pair in zip(text.split(), text.split()[1:], strict=False)]
         return {
             "sentences": float(len(made)),
-            "words": float(len(asked)),
-            "found": float(sum(word.find(text) is not None for word, text in zip(words, asked, strict=True))),
+            "words": float(len(forms)),
+            "found": float(
+                sum(form is not None and Word(form, (form,)).find(text) is not None for text, form in forms)
+            ),
             "pairs": float(len(pairs)),
             "different": float(len(set(pairs))),
             "log_probability": float(sum(sentence["log_probability"] for sentence in made)),
@@ -185,7 +191,9 @@ class Vocabulary(Task):
         if opening:
             prompt = np.concatenate([prompt, self._ids(f" {opening}")])
         constraint = Constraint([self._spellings(word) for word in words], self._kinds.separates)
-        start = constraint.start([n for n, word in enumerate(words) if word.find(opening)])
+        said = [n for n, word in enumerate(words) if word.find(opening)]
+        ended = [n for n in said if words[n].find(opening + _GOES_ON)]  # the others stand at its very end
+        start = constraint.start(ended, said)
         limit = constraint.missing(start) + config.longest
         if longest is not None:
             limit = min(limit, longest - len(prompt))
