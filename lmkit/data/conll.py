@@ -31,6 +31,7 @@ def read_conll(path: Path, tally: Tally, longest_bytes: int) -> Iterator[tuple[s
     words: list[str] = []
     tags: list[str] = []
     spoiled = False
+    known = 0  # what was left out when the last line came
 
     def sentence() -> Iterator[tuple[str, dict[str, Any]]]:
         if words and not spoiled:
@@ -39,7 +40,7 @@ def read_conll(path: Path, tally: Tally, longest_bytes: int) -> Iterator[tuple[s
     # A line of bad bytes would be missing from its sentence; here they are kept, and the row as a whole is refused.
     for number, line in read_lines(path, tally, longest_bytes=longest_bytes, keep_bad_bytes=True):
         spoiled = spoiled or number > last + 1  # a line too long was left out
-        last = number
+        last, known = number, sum(tally.skipped.values())
         found = [] if line.isspace() else _COLUMN.findall(line)
         if not found or found[0] == _DOCUMENT:
             yield from sentence()
@@ -56,4 +57,5 @@ def read_conll(path: Path, tally: Tally, longest_bytes: int) -> Iterator[tuple[s
         first = first if words else number
         words.append(found[0])
         tags.append(found[-1])
+    spoiled = spoiled or sum(tally.skipped.values()) > known  # the file was cut off, and its last sentence with it
     yield from sentence()

@@ -1,3 +1,5 @@
+import gzip
+import random
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +121,14 @@ def test_the_corpora_have_as_many_sentences_and_words_as_is_known(
 ) -> None:
     rows = rows_of(data_folder / name, format="conll")
     assert (len(rows), sum(len(row["tokens"]) for row in rows)) == (sentences, words)
+
+
+def test_a_sentence_in_which_a_gzip_file_is_cut_off_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll.gz"
+    lines = [f"{random.Random(n).getrandbits(64):x} O" for n in range(4000)]  # does not compress, so it ends mid-way
+    whole = gzip.compress("\n".join(["A O", "B O", "", *lines]).encode())
+    path.write_bytes(whole[: len(whole) // 2])
+    tally = Tally("skip")
+    rows = list(read_rows([path], Data(train=[str(path)]), tally))
+    assert [row["tokens"] for row in rows] == [["A", "B"]]
+    assert list(tally.skipped) == ["damaged gzip"]
