@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ Rows = Sequence[dict[str, Any]]
 Features = list[dict[str, Any]]
 
 
-class Peer:
+class Peer(ABC):
     """A task as transformers' examples do it, on the weights of a run; its head is fresh."""
 
     model_class: type[PreTrainedModel]
@@ -63,11 +64,13 @@ class Peer:
             raise SystemExit(f"weights that do not fit: missing {missing}, unexpected {unexpected}")
         return model
 
+    @abstractmethod
     def features(self, rows: Rows) -> Features:
-        raise NotImplementedError
+        """What the model reads of rows."""
 
+    @abstractmethod
     def answers(self, rows: Rows, features: Features, scores: Any) -> list[Any]:
-        raise NotImplementedError
+        """The answers of lmkit's task that the model's scores stand for."""
 
     def collator(self) -> Callable[..., Any]:
         made: Callable[..., Any] = DataCollatorWithPadding(self.tokenizer)
