@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lmkit.batch import Batch, Example, pack
 from lmkit.errors import DataError
 from lmkit.interfaces import Encoder, Vocabulary
+from lmkit_finetune.labels import check_labels
 from lmkit_finetune.state import StateConfig, StateHead, StateObjective
 
 
@@ -30,12 +31,7 @@ class ClassifyConfig(StateConfig):
     """How much an example of a class counts in the loss; 1 where none is given."""
 
     def __attrs_post_init__(self) -> None:
-        if not self.labels:
-            raise ValueError("expected at least one label")
-        if len(set(self.labels)) < len(self.labels):
-            raise ValueError(f"labels {list(self.labels)} are not all different")
-        if unknown := sorted(self.class_weights.keys() - set(self.labels)):
-            raise ValueError(f"class_weights names {', '.join(unknown)}, which is none of {', '.join(self.labels)}")
+        check_labels(self.labels, self.class_weights)
 
 
 @attrs.frozen(eq=False, kw_only=True)

@@ -16,6 +16,7 @@ from lmkit.batch import Attention, Batch, Example, pack
 from lmkit.errors import DataError
 from lmkit.interfaces import Encoder, Objective, Vocabulary
 from lmkit.parts.layers import draw_weights
+from lmkit_finetune.labels import check_labels
 
 
 @attrs.frozen(kw_only=True)
@@ -34,12 +35,7 @@ class TagConfig:
     """As the encoder was pre-trained: bidirectional for masked language models, causal for a GPT."""
 
     def __attrs_post_init__(self) -> None:
-        if not self.labels:
-            raise ValueError("expected at least one label")
-        if len(set(self.labels)) < len(self.labels):
-            raise ValueError(f"labels {list(self.labels)} are not all different")
-        if unknown := sorted(self.class_weights.keys() - set(self.labels)):
-            raise ValueError(f"class_weights names {', '.join(unknown)}, which is none of {', '.join(self.labels)}")
+        check_labels(self.labels, self.class_weights)
 
 
 @attrs.frozen(eq=False, kw_only=True)
