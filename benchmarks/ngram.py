@@ -1,9 +1,10 @@
 """A 5-gram model beside a run: interpolated Kneser-Ney over the same tokens, scored in bits per byte on the same text.
 
-    python -m benchmarks.ngram RUN [--tokens 10000000] [--order 5]
+    python -m benchmarks.ngram RUN [--tokens 10000000] [--order 5] [--read FILE ...] [--score FILE ...]
 
 (Kneser and Ney 1995; Chen and Goodman 1998, section 4.1.6: one discount an order, n1 / (n1 + 2 n2).)  It is counted
-on the first tokens of the run's training text, as many as `--tokens`, and scores every token of its validation text.
+on the first tokens of the run's training text, as many as `--tokens`, and on all of `--read`; it scores every token of
+the run's validation text, or of `--score`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lmkit import load
-from lmkit.data.prepare import prepare
+from lmkit.data.prepare import Stores, prepare
+from lmkit.data.settings import Data
 from lmkit.recipe import read_pretraining
 from lmkit.run.texts import fingerprint_of
 
@@ -106,12 +108,21 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--tokens", type=int, default=10_000_000)
     parser.add_argument("--order", type=int, default=5)
+    parser.add_argument("--read", nargs="*", default=[], help="text that it counts besides")
+    parser.add_argument("--score", nargs="*", default=[], help="text that it scores instead of the run's")
     asked = parser.parse_args()
     run = load(asked.run)
     recipe = read_pretraining(asked.run / "config.toml", recorded=True)
-    stores = prepare(recipe.data, run.tokenizer, fingerprint_of(run.tokenizer))
-    vocabulary = run.tokenizer.vocabulary.size
+    fingerprint, vocabulary = fingerprint_of(run.tokenizer), run.tokenizer.vocabulary.size
+
+    def stores_of(data: Data) -> Stores:
+        return prepare(data, run.tokenizer, fingerprint)
+
+    stores = stores_of(attrs.evolve(recipe.data, validation=tuple(asked.score) or recipe.data.validation))
     training = np.concatenate([store.tokens for store in stores.train]).astype(np.int64)[: asked.tokens]
+    if asked.read:
+        more = stores_of(Data(train=tuple(asked.read)))
+        training = np.concatenate([training, *(store.tokens for store in more.train)]).astype(np.int64)
     orders = count(training, asked.order, vocabulary)
     found: dict[str, Any] = {"order": asked.order, "training_tokens": len(training)}
     for name, store in stores.validation.items():

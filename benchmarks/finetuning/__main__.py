@@ -3,7 +3,8 @@
     python -m benchmarks.finetuning RUN SPLITS --cells CELLS.jsonl [--only sentiment_mr ...] [--seeds 1,2,3]
 
 `RUN` is a pre-trained run with bidirectional attention.  Cells that the file has are not made again, so that a run that
-was stopped goes on; lmkit and the Trainer take turns, each in a process of its own.  At the end the table is printed.
+was stopped goes on; lmkit and the Trainer take turns, each in a process of its own.  A start that reads a set's texts
+first is made once, for both, beside the file.  At the end the table is printed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import lmkit
-from benchmarks.finetuning.workloads import WORKLOADS
+from benchmarks.finetuning.workloads import WORKLOADS, adaptation_of
 from lmkit.checkpoint import of_step
 from lmkit.config import read
 from lmkit.run.folder import CONFIG
@@ -50,6 +51,16 @@ def untrained(run: Path, folder: Path) -> Path:
         },
     }
     return lmkit.pretrain(recipe, run=folder / "untrained", quiet=True).folder
+
+
+def adapted(run: Path, workload: str, splits: Path, folder: Path) -> Path:
+    """The run that a set is learned from: what `run` became by reading the set's training texts, if it is to."""
+    if not WORKLOADS[workload].adapts:
+        return run
+    made = folder / f"{workload}-adapted"
+    if not made.exists():
+        lmkit.finetune(run, adaptation_of(workload, splits), run=made, quiet=True)
+    return made
 
 
 def made(arm: str, workload: str, seed: int, start: Path, splits: Path) -> Cell:
@@ -99,6 +110,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="*", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", default="1,2,3")
     options = parser.parse_args()
+    splits: Path = options.splits
     kept = [json.loads(line) for line in options.cells.read_text().splitlines()] if options.cells.exists() else []
     with tempfile.TemporaryDirectory() as folder:
         scratch = untrained(options.run, Path(folder)) if "scratch" in options.arms else options.run
@@ -107,8 +119,10 @@ def main() -> None:
                 for arm in options.arms:
                     if any((c["arm"], c["workload"], c["seed"]) == (arm, workload, seed) for c in kept):
                         continue
-                    start = scratch if arm == "scratch" else options.run
-                    kept.append(made(arm, workload, seed, start, options.splits))
+                    start = scratch
+                    if arm != "scratch":
+                        start = adapted(options.run, workload, splits, options.cells.parent)
+                    kept.append(made(arm, workload, seed, start, splits))
                     with options.cells.open("a") as file:
                         file.write(json.dumps(kept[-1]) + "\n")
                     print(json.dumps(kept[-1]), file=sys.stderr, flush=True)

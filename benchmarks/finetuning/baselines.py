@@ -2,13 +2,14 @@
 
     python -m benchmarks.finetuning.baselines SPLITS
 
-TF-IDF with logistic regression (C chosen on the validation rows), each word's most frequent tag, the answer that stands
-beside the question's words, an n-gram model of words.  They are scored by the metrics of lmkit's own tasks.
+TF-IDF with logistic regression, each word's most frequent tag, the words that stand beside the question's, an n-gram
+model of words; what there is to choose is chosen on the validation rows.  The metrics are those of lmkit's own tasks.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.finetuning import overlap
 from benchmarks.finetuning.splits import load
 from benchmarks.finetuning.workloads import WORKLOADS, task_of
 from lmkit.run.scores import scored
@@ -32,7 +34,7 @@ _DISCOUNT = 0.75
 
 
 def classes(splits: Path, name: str) -> list[Any]:
-    """TF-IDF of words and pairs of words, and of characters; logistic regression."""
+    """TF-IDF with logistic regression, of words and pairs of words; validation says whether with parts of words."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline, make_union
@@ -46,10 +48,11 @@ def classes(splits: Path, name: str) -> list[Any]:
         return [row["label"] for row in rows]
 
     best: tuple[float, Any] = (0.0, None)
-    for c in (1.0, 3.0, 10.0, 30.0):
-        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-        characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2)
-        model = make_pipeline(make_union(words, characters), LogisticRegression(C=c, max_iter=2000))
+    for with_parts, c in itertools.product((False, True), (1.0, 3.0, 10.0, 30.0)):
+        features = [TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)]
+        if with_parts:
+            features.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2))
+        model = make_pipeline(make_union(*features), LogisticRegression(C=c, max_iter=2000))
         model.fit(texts(train), labels(train))
         accuracy = model.score(texts(validation), labels(validation))
         if accuracy > best[0]:
@@ -67,35 +70,14 @@ def tags(splits: Path, name: str) -> list[Any]:
     return [{"tags": [most.get(word, "O") for word in row["tokens"]]} for row in load(splits, name, "test")]
 
 
-def overlap(splits: Path, name: str) -> list[Any]:
-    """The words, not in the question, that stand among most of the question's words; rare words weigh more.
+def beside(splits: Path, name: str) -> list[Any]:
+    """Answers by word overlap, with the weights that are best on the validation rows."""
 
-    Their number is the usual one of training answers to questions with the same first word.
-    """
-    train, test = load(splits, name, "train"), load(splits, name, "test")
-    documents = Counter(word for context in {row["context"] for row in train} for word in set(_words(context)))
-    lengths: dict[str, list[int]] = defaultdict(list)
-    for row in train:
-        lengths[_words(row["question"])[0]].append(len(row["answers"][0]["text"].split()))
-    usual = {first: round(float(np.median(some))) for first, some in lengths.items()}
-    answers = []
-    for row in test:
-        question = set(_words(row["question"]))
-        context = row["context"].split(" ")
-        asked = np.array([math.log(1e4 / (1 + documents[w.lower()])) if w.lower() in question else 0 for w in context])
-        size = min(usual.get(_words(row["question"])[0], 2), len(context))
-        near = [
-            (_near(asked, start, size) - 100 * (asked[start : start + size] > 0).sum(), -start)
-            for start in range(len(context) - size + 1)
-        ]
-        start = -max(near)[1]
-        answers.append({"answer": " ".join(context[start : start + size])})
-    return answers
+    def score(rows: Sequence[Row], answers: Sequence[Row]) -> float:
+        return scored(task_of(name), rows, answers, intervals=False).metrics()["f1"]
 
-
-def _near(asked: Any, start: int, size: int) -> float:
-    distance = np.maximum(start - np.arange(len(asked)), np.arange(len(asked)) - (start + size - 1))
-    return float((asked / np.maximum(distance, 1)).sum())
+    train, validation, test = (load(splits, name, split) for split in ("train", "validation", "test"))
+    return overlap.answers(train, validation, test, score)
 
 
 class Trigrams:
@@ -215,7 +197,7 @@ def main() -> None:
     made: dict[str, Callable[[], list[Any]]] = {
         **{name: partial(classes, splits, name) for name in ("sentiment_mr", "intent_banking77")},
         **{name: partial(tags, splits, name) for name in ("ner_wnut17", "ner_wikigold")},
-        "qa_qamr": partial(overlap, splits, "qa_qamr"),
+        "qa_qamr": partial(beside, splits, "qa_qamr"),
     }
     found: dict[str, Any] = {}
     for name, answers in made.items():

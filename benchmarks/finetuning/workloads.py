@@ -25,10 +25,12 @@ class Workload:
     """What is reported, the deciding one first."""
     changes: tuple[str, ...] = ()
     """Of the recipe, for this set."""
+    adapts: bool = False
+    """Whether the start reads the training texts first, by the example's adapt.toml."""
 
 
 WORKLOADS = {
-    "sentiment_mr": Workload("classification", ("accuracy",)),
+    "sentiment_mr": Workload("classification", ("accuracy",), adapts=True),
     "intent_banking77": Workload(
         "classification", ("accuracy", "macro_f1"), ("train.epochs=10", "train.batch_tokens=2048")
     ),
@@ -48,7 +50,16 @@ def task_of(name: str) -> Any:
 
 def recipe_of(name: str, splits: Path, seed: int, changes: Sequence[str] = ()) -> Finetuning:
     """The recipe of a labelled set, whose files lie in a folder of `splits`."""
-    workload, folder = WORKLOADS[name], (splits / name).absolute()
-    data = [f'data.train=["{folder}/train.jsonl"]', f'data.validation=["{folder}/validation.jsonl"]']
-    overrides = [*data, f"seed={seed}", *workload.changes, *changes]
+    workload = WORKLOADS[name]
+    overrides = [*_data(name, splits), f"seed={seed}", *workload.changes, *changes]
     return read_finetuning(EXAMPLES / workload.task / "run.toml", overrides=overrides)
+
+
+def adaptation_of(name: str, splits: Path) -> Finetuning:
+    """The recipe by which the start first reads the training texts of a labelled set."""
+    return read_finetuning(EXAMPLES / WORKLOADS[name].task / "adapt.toml", overrides=_data(name, splits))
+
+
+def _data(name: str, splits: Path) -> list[str]:
+    folder = (splits / name).absolute()
+    return [f'data.train=["{folder}/train.jsonl"]', f'data.validation=["{folder}/validation.jsonl"]']

@@ -14,12 +14,17 @@ WAITING = 1024
 """Rows that wait for their batch at most, so that rows without tokens do not pile up."""
 
 
-def text_of(row: Mapping[str, Any], column: str) -> str:
-    """The text in a row's `column`; raises DataError where there is none, or where it is no valid Unicode."""
+def value_of(row: Mapping[str, Any], column: str) -> Any:
+    """What stands in a row's `column`; raises DataError where the row has no such column."""
     if column not in row:
         has = ", ".join(f'"{name}"' for name in row) or "nothing"
         raise DataError(f'no column "{column}"; the row has {has}')
-    text = row[column]
+    return row[column]
+
+
+def text_of(row: Mapping[str, Any], column: str) -> str:
+    """The text in a row's `column`; raises DataError where there is none, or where it is no valid Unicode."""
+    text = value_of(row, column)
     if not isinstance(text, str):
         raise DataError(f'column "{column}": wanted text, got {type(text).__name__} {_short(text)}')
     if not text.isascii():

@@ -14,7 +14,7 @@ from lmkit.errors import DataError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.inference import inference
-from lmkit.parts.rows import answer
+from lmkit.parts.rows import answer, value_of
 from lmkit_finetune.classify import ClassHead, Classify, ClassifyConfig
 from lmkit_finetune.state import StateConfig
 from lmkit_finetune.texts import sequence
@@ -89,9 +89,7 @@ class Classification(Task):
     def labels(self, row: Row) -> Sequence[str]:
         """Raises DataError for a label that is absent, no text or number, or not among `labels`."""
         column = self.config.label_column
-        if column not in row:
-            raise DataError(f'no column "{column}"; the row has {", ".join(row) or "nothing"}')
-        given = row[column]
+        given = value_of(row, column)
         if self.config.several:
             if isinstance(given, str):
                 given = [part.strip() for part in given.split(self.config.separator) if part.strip()]

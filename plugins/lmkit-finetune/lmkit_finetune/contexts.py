@@ -13,6 +13,7 @@ from lmkit.batch import Example
 from lmkit.errors import DataError
 from lmkit.interfaces import Encoding, Tokenizer
 from lmkit.interfaces.task import Row
+from lmkit.parts.rows import value_of
 from lmkit_finetune.span import Passage
 from lmkit_finetune.windows import Window
 
@@ -97,9 +98,9 @@ def tokens_of(gold: Gold, asked: Asked, column: str) -> tuple[int, int]:
 def gold_of(row: Row, column: str) -> list[Gold]:
     """The gold answers in a row's `column`, as SQuAD nests them or as `datasets` does; none: it has no answer.
 
-    Raises DataError for what has neither form.
+    Raises DataError where it is absent or has neither form.
     """
-    given = row.get(column)
+    given = value_of(row, column)
     pairs: list[Any] | None = None
     if isinstance(given, list):
         pairs = [(a.get("text"), a.get("answer_start")) if isinstance(a, dict) else (None, None) for a in given]

@@ -20,7 +20,7 @@ from lmkit.errors import DataError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.inference import inference
-from lmkit.parts.rows import answer, text_of
+from lmkit.parts.rows import answer, text_of, value_of
 from lmkit.parts.scoring import likelihoods
 from lmkit_finetune.choice import Choice, ChoiceConfig, ChoiceHead
 from lmkit_finetune.state import StateConfig
@@ -114,9 +114,7 @@ class MultipleChoice(Task):
             endings = [text_of(row, column) for column in self.config.ending_columns]
         else:
             column = self.config.endings_column
-            if column not in row:
-                raise DataError(f'no column "{column}"; the row has {", ".join(row) or "nothing"}')
-            given = row[column]
+            given = value_of(row, column)
             if not isinstance(given, (list, tuple)):
                 raise DataError(f'column "{column}": wanted a list of endings, got {given!r:.40}')
             endings = [text_of({f"{column}[{n}]": ending}, f"{column}[{n}]") for n, ending in enumerate(given)]
@@ -127,9 +125,7 @@ class MultipleChoice(Task):
     def _right(self, row: Row, endings: Sequence[str]) -> int:
         """The number of the right ending."""
         column = self.config.label_column
-        if column not in row:
-            raise DataError(f'no column "{column}"; the row has {", ".join(row) or "nothing"}')
-        label = row[column]
+        label = value_of(row, column)
         if isinstance(label, str) and label in endings:
             return endings.index(label)
         if isinstance(label, str) and label.isdecimal():  # of a table whose cells are all text

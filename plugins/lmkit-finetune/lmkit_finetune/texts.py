@@ -11,7 +11,7 @@ from lmkit.batch import Example
 from lmkit.errors import DataError
 from lmkit.interfaces import Tokenizer, Wrapped
 from lmkit.interfaces.task import Row
-from lmkit.parts.rows import text_of
+from lmkit.parts.rows import text_of, value_of
 
 
 def sequence(tokenizer: Tokenizer, row: Row, column: str, pair_column: str | None, longest: int) -> Example:
@@ -36,9 +36,7 @@ def wrapped(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> Wrapped
 
 def number_of(row: Row, column: str, lowest: float, highest: float) -> float:
     """The number in `column`; raises DataError where there is none, or one outside of the range that was set."""
-    if column not in row:
-        raise DataError(f'no column "{column}"; the row has {", ".join(row) or "nothing"}')
-    given = row[column]
+    given = value_of(row, column)
     try:
         if not isinstance(given, (int, float, str)) or isinstance(given, bool):
             raise ValueError

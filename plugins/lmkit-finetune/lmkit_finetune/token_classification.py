@@ -22,7 +22,7 @@ from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.inference import inference
-from lmkit.parts.rows import answer, batches
+from lmkit.parts.rows import answer, batches, value_of
 from lmkit_finetune.entities import OUTSIDE, Span, best_path, bio, bio_labels, is_tag, may_follow, spans_of, split_tag
 from lmkit_finetune.sentences import Words, WordWindow, pieces_of, word_windows, words_of
 from lmkit_finetune.tag import Tag, TagConfig, TagHead
@@ -188,9 +188,7 @@ class TokenClassification(Task):
 
     def _tags(self, row: Row, words: int) -> list[str]:
         column = self.config.tags_column
-        if column not in row:
-            raise DataError(f'no column "{column}"; the row has {", ".join(row) or "nothing"}')
-        tags = row[column]
+        tags = value_of(row, column)
         if not isinstance(tags, (list, tuple)):
             raise DataError(f'column "{column}": wanted a list of tags, one a word, got {tags!r:.40}')
         if len(tags) != words:

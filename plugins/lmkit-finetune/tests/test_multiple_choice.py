@@ -117,7 +117,7 @@ def test_a_language_model_answers_alike_in_any_company(objective: type[Objective
     task = MultipleChoice(MultipleChoice.Config(), TOKENIZER)
     rows: list[Any] = [*LIST, {"prompt": "no endings"}]
     answers = list(task.predict(encoder, head, rows, batch_tokens=4096))
-    assert answers[-1] == {"error": 'no column "endings"; the row has prompt'}
+    assert answers[-1] == {"error": 'no column "endings"; the row has "prompt"'}
     for batch_tokens in (1, 120):
         others = list(task.predict(encoder, head, rows, batch_tokens=batch_tokens))
         for one, other in zip(answers[:-1], others[:-1], strict=True):

@@ -225,7 +225,7 @@ def test_a_bad_row_is_told(change: dict[str, Any], message: str) -> None:
 
 
 def test_a_row_without_answers_is_no_row_to_learn_from() -> None:
-    with pytest.raises(DataError, match='no column "answers"; the row has question, context'):
+    with pytest.raises(DataError, match='no column "answers"; the row has "question", "context"'):
         list(QuestionAnswering(CONFIG, BYTES).examples({"question": "who?", "context": "the fox"}))
 
 

@@ -119,7 +119,7 @@ def test_a_correlation_is_a_number_whatever_the_numbers(pairs: list[tuple[float,
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"text": "a"}, 'no column "label"; the row has text'),
+        ({"text": "a"}, 'no column "label"; the row has "text"'),
         ({"text": "a", "label": None}, 'column "label": wanted a number, got None'),
         ({"text": "a", "label": True}, 'column "label": wanted a number, got True'),
         ({"text": "a", "label": "many"}, "column \"label\": wanted a number, got 'many'"),

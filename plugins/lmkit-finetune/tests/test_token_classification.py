@@ -177,7 +177,7 @@ def test_a_bad_row_is_told(change: dict[str, Any], message: str) -> None:
     row = {"tokens": ["a", "b", "c"], "tags": ["O", "O", "O"]} | change
     with pytest.raises(DataError, match=message):
         task.labels(row)
-    with pytest.raises(DataError, match='no column "tags"; the row has tokens'):
+    with pytest.raises(DataError, match='no column "tags"; the row has "tokens"'):
         list(task.examples({"tokens": ["a"]}))
 
 

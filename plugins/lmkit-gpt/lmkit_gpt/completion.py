@@ -19,6 +19,7 @@ from lmkit.batch import Example
 from lmkit.errors import DataError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
+from lmkit.parts.bleu import bleu, bleu_counts
 from lmkit.parts.generation import Drawn, Generation, check_room
 from lmkit.parts.pieces import Pieces
 from lmkit.parts.rows import answer, text_of
@@ -49,6 +50,8 @@ class CompletionConfig:
     """Column of the prompt, in rows that have one apart from its completion."""
     completion_column: str = "completion"
     """Column of the completion to learn, white space at its start included."""
+    bleu: bool = False
+    """Also score completions by BLEU, from 0 to 100; needs the extra lmkit[bleu]."""
     longest: int = attrs.field(default=128, validator=validators.ge(2))
     """Tokens of an example to learn from at most; a longer text becomes several."""
 
@@ -127,14 +130,17 @@ class Completion(Task):
             yield piece
 
     def tally(self, prediction: Any, row: Row) -> Mapping[str, float]:
-        """Whether a row's own completion came, white space around it aside."""
+        """Whether a row's own completion came, white space around it aside, and if asked for what BLEU counts of it."""
         if self.config.completion_column not in row:
             return {}
-        right = prediction.get("completion", "").strip() == text_of(row, self.config.completion_column).strip()
-        return {"rows": 1.0, "right": float(right)}
+        said, gold = prediction.get("completion", "").strip(), text_of(row, self.config.completion_column).strip()
+        counts = bleu_counts(said, gold) if self.config.bleu else {}
+        return {"rows": 1.0, "right": float(said == gold), **counts}
 
     def score(self, total: Mapping[str, float]) -> Mapping[str, float]:
-        return {"exact_match": total["right"] / total["rows"]} if total.get("rows") else {}
+        if not total.get("rows"):
+            return {}
+        return {"exact_match": total["right"] / total["rows"]} | ({"bleu": bleu(total)} if self.config.bleu else {})
 
     def _ids(self, text: str) -> npt.NDArray[np.int64]:
         return self.tokenizer.encode_batch([text])[0]

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from lmkit_gpt.bpe import BytePairEncoding
 from lmkit_gpt.completion import Completion, CompletionConfig
 from lmkit_gpt.gpt2 import Gpt2, Gpt2Config
+from sacrebleu.metrics import BLEU
 
 from lmkit.batch import Example
 from lmkit.errors import DataError
@@ -213,6 +215,15 @@ def test_exact_matches_are_counted(bpe: BytePairEncoding) -> None:
     assert scoring.tally({"completion": "Hood"}, {"text": "a"}) == {}
     assert scoring.score({"rows": 4.0, "right": 2.0}) == {"exact_match": 0.5}
     assert scoring.score({}) == {}
+
+
+def test_bleu_is_scored_if_asked_for(bpe: BytePairEncoding) -> None:
+    scoring, total = task(bpe, bleu=True), Counter[str]()
+    said = ["Robin drew his bow.", "the green wood of Sherwood"]
+    for text, gold in zip(said, ["Robin bent his bow.", "the green wood of Sherwood"], strict=True):
+        total.update(scoring.tally({"completion": text}, {"prompt": "a", "completion": gold}))
+    expected = BLEU().corpus_score(said, [["Robin bent his bow.", "the green wood of Sherwood"]]).score
+    assert scoring.score(total) == {"exact_match": 0.5, "bleu": pytest.approx(expected)}
 
 
 @pytest.mark.parametrize(
