@@ -1,0 +1,32 @@
+"""BLEU from sums of counts is what sacrebleu makes of the whole corpus."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sacrebleu.metrics import BLEU
+
+from lmkit.errors import FitError
+from lmkit.parts import bleu as module
+from lmkit.parts.bleu import bleu, bleu_counts
+
+TEXTS = st.lists(st.sampled_from(["the", "bow", "of", "yew", "bends.", "Robin", "café", "—"]), max_size=9).map(" ".join)
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6))
+def test_sums_give_the_score_of_the_corpus(pairs: list[tuple[str, str]]) -> None:
+    total: Counter[str] = Counter()
+    for said, gold in pairs:
+        total.update(bleu_counts(said, gold))
+    expected = BLEU().corpus_score([said for said, _ in pairs], [[gold for _, gold in pairs]])
+    assert bleu(total) == pytest.approx(expected.score)
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    module._sacrebleu.cache_clear()
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(FitError, match=r"pip install 'lmkit\[bleu\]'"):
+        bleu_counts("a", "a")
