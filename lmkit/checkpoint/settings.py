@@ -15,4 +15,4 @@ class Checkpointing:
     every_steps: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
     """Steps between checkpoints; without it, not by steps."""
     keep: int = attrs.field(default=2, validator=validators.ge(1))
-    """How many of the newest checkpoints stay on disk; the best one, where there is a metric, stays besides."""
+    """How many of the newest checkpoints stay on disk; the best one, of a task's run, stays besides."""

@@ -43,7 +43,7 @@ class CompletionConfig:
     )
     """Strings at which to stop; they are left out."""
     seed: int = attrs.field(default=1, validator=validators.ge(0))
-    """Of the draws; with its place among the rows it fixes a row's answer."""
+    """Of the draws; with its place among the rows that can be read it fixes a row's answer."""
     column: str = "text"
     """Column of the text: the prompt to complete, or a text to learn from."""
     prompt_column: str = "prompt"

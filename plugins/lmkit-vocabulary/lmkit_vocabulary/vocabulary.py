@@ -57,7 +57,7 @@ class VocabularyConfig:
     no_repeat: int = attrs.field(default=3, validator=[validators.ge(0), validators.le(1000)])
     """No so many tokens come twice in a sentence in the same order, unless its words need it; 0: any may."""
     seed: int = attrs.field(default=1, validator=validators.ge(0))
-    """Of the draws; with its place among the rows it fixes a row's answer."""
+    """Of the draws; with its place among the rows that can be read it fixes a row's answer."""
 
 
 @attrs.frozen(eq=False)
