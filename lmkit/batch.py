@@ -61,7 +61,7 @@ class Packed:
     tokens: Tensor
     """[T] int64 token ids."""
     positions: Tensor
-    """[T] position of each token within its own sequence."""
+    """[T] position of each token within its own sequence; 0 of filler."""
     documents: Tensor
     """[T] number of each token's sequence within its row, filler included."""
     cu_seqlens: Tensor
@@ -147,16 +147,17 @@ def pack(
     borders = _borders(first, lengths, total, row_tokens)
     spans = np.diff(borders)
     sequence = np.repeat(np.arange(len(spans)), spans)  # [T] which sequence a token belongs to
-    positions = np.arange(total) - borders[:-1][sequence]
+    real = np.zeros(total, bool)
+    for start, length in zip(first, lengths, strict=True):
+        real[start : start + length] = True
+    # A row of several sequences may be longer than an encoder has positions for; what fills it needs none.
+    positions = np.where(real, np.arange(total) - borders[:-1][sequence], 0)
     row_first = sequence[np.arange(0, total, row_tokens)]
     documents = sequence - np.repeat(row_first, row_tokens)
     room = 1 << len(borders).bit_length()  # a round length, so that compiled code sees few shapes
     cu_seqlens = np.full(room, total, np.int32)
     cu_seqlens[: len(borders)] = borders
     if reaches is not None:  # filler sees itself, all of it
-        real = np.zeros(total, bool)
-        for start, length in zip(first, lengths, strict=True):
-            real[start : start + length] = True
         reaches[~real] = row_tokens
     packed = Packed(
         tokens=torch.from_numpy(tokens),

@@ -137,7 +137,10 @@ def _csv(path: Path, tally: Tally, longest_bytes: int, delimiter: str, column: s
         except csv.Error as error:
             tally.leave_out("bad CSV", f"{path}:{taken[0]}: not CSV: {error}", "Repair the row")
             continue
-        if header is None:
+        if taken[-1] - taken[0] >= len(taken):
+            problem = f"{path}:{taken[0]}: a line of this record was left out"
+            tally.leave_out("bad CSV", problem, "Repair the row")
+        elif header is None:
             header = fields
             _check_header(header, path, column)
         elif len(fields) != len(header):

@@ -22,6 +22,11 @@ def value_of(row: Mapping[str, Any], column: str) -> Any:
     return row[column]
 
 
+def has_value(row: Mapping[str, Any], column: str) -> bool:
+    """Whether a row has something in `column`: neither null nor, as an empty cell of a table is read, an empty text."""
+    return row.get(column) not in (None, "")
+
+
 def text_of(row: Mapping[str, Any], column: str) -> str:
     """The text in a row's `column`; raises DataError where there is none, or where it is no valid Unicode."""
     text = value_of(row, column)

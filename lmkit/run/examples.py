@@ -102,6 +102,7 @@ def examples_of(
     good: list[Row] = []
     examples: list[Example] = []
     found: set[str] = set()
+    first = ""
     for row in rows:
         try:
             named = task.labels(row)
@@ -110,13 +111,16 @@ def examples_of(
                 if labels is not None and label not in labels:
                     raise DataError(f'label "{label}" is not among those of the training rows: {", ".join(labels)}')
         except DataError as error:
-            tally.leave_out("row", f"{row.place}: {error}", "Mend the row")
+            told = f"{row.place}: {error}"
+            first = first or told
+            tally.leave_out("row", told, "Mend the row")
         else:
             good.append(row)
             examples += made
             found.update(named)
     if not examples:
-        raise DataError(f"{where}: no row of it gives task {task.name} an example")
+        because = f"; {first}" if first else ""
+        raise DataError(f"{where}: no row of it gives task {task.name} an example{because}")
     return Read(good, [attrs.evolve(e, key=(0, 0, i)) for i, e in enumerate(examples)], tuple(sorted(found)))
 
 

@@ -80,9 +80,9 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
         task=recipe.task,
         labels=labels,
     )
-    source = Rows(read.examples, recipe.seed)
+    source, validation = Rows(read.examples, recipe.seed), {n: Rows(some.examples, 0) for n, some in held.items()}
     longest = "the longest example of the task, which its own settings bound, has"
-    check_length(start.module.encoder, source.longest, longest)
+    check_length(start.module.encoder, max(some.longest for some in (source, *validation.values())), longest)
     model = _model(parts, start, recipe.seed)
     model.freeze(recipe.train.frozen_layers)
     if recipe.lora is not None:
@@ -99,7 +99,7 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
             "tokenizer": fingerprint_of(start.tokenizer),
             "examples": source.fingerprint,
             "labels": list(labels),
-            "validation": {name: Rows(some.examples, 0).fingerprint for name, some in held.items()},
+            "validation": {name: some.fingerprint for name, some in validation.items()},
         },
         judge=Judge(metrics=_metrics(task, model, held), by=task.metric) if held else None,
         static_shapes=False,

@@ -22,8 +22,6 @@ from lmkit.run.folder import CONFIG
 from lmkit.run.load import load
 from lmkit.run.run import Run
 
-_MOST_UNREAD = 1024  # that wait in a row for the answer before them
-
 
 def predict(
     run: Path | str | Run,
@@ -75,38 +73,18 @@ def format_of(run: Run) -> FileFormat:
 def in_place(rows: Iterable[Row | Unread], predict: Callable[[Iterator[Row]], Iterator[Any]]) -> Iterator[Any]:
     """One answer a row, in order: what `predict` says of the rows that were read, and errors in place of the others.
 
-    Tasks read ahead to fill a batch; where too many unread rows would wait for it, it is answered as it is.
+    The task is given an empty row for one that was not read, so that rows keep their numbers and none waits for long.
     """
-    source = iter(rows)
-    waiting: deque[Unread | None] = deque()  # None: a row whose answer is to come
-    unread = 0
-    ended = False
+    problems: deque[str | None] = deque()  # of each row whose answer is to come; None: it was read
 
-    def readable() -> Iterator[Row]:
-        nonlocal unread, ended
-        while unread < _MOST_UNREAD:
-            try:
-                row = next(source)
-            except StopIteration:
-                ended = True
-                return
-            if isinstance(row, Unread):
-                unread += 1
-                waiting.append(row)
-            else:
-                waiting.append(None)
-                yield row
+    def read() -> Iterator[Row]:
+        for row in rows:
+            problems.append(row.problem if isinstance(row, Unread) else None)
+            yield {} if isinstance(row, Unread) else row
 
-    while not ended:
-        unread = 0
-        for answer in predict(readable()):
-            while (first := waiting.popleft()) is not None:
-                unread -= 1
-                yield {"error": first.problem}
-            yield answer
-        while waiting:
-            if (first := waiting.popleft()) is not None:
-                yield {"error": first.problem}
+    for answer in predict(read()):
+        problem = problems.popleft()
+        yield answer if problem is None else {"error": problem}
 
 
 def _from_stdin() -> Iterator[Row | Unread]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import statistics
 from collections import defaultdict
@@ -45,6 +46,8 @@ def finetune_seeds(
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ConfigError("seeds", [f"expected different seeds, got {list(seeds)}"])
+    if not all(0 <= seed < 2**32 for seed in seeds):
+        raise ConfigError("seeds", [f"expected numbers from 0 to {2**32 - 1}, got {list(seeds)}"])
     read = read_finetuning(recipe, overrides=overrides, local_files=local_files)
     begun = start if isinstance(start, Run) else load(start, local_files=local_files)
     _require_same_start(Path(run), begun)
@@ -96,8 +99,14 @@ def compared(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "seeds": found,
         "mean": {name: statistics.fmean(some) for name, some in shared.items()},
-        "spread": {name: statistics.stdev(some) if len(some) > 1 else 0.0 for name, some in shared.items()},
+        "spread": {name: _spread(some) for name, some in shared.items()},
     }
+
+
+def _spread(values: Sequence[float]) -> float:
+    if not all(map(math.isfinite, values)):
+        return math.nan
+    return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def _numbers(found: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, float]]:

@@ -132,6 +132,14 @@ def test_bad_csv_rows_are_told_and_the_good_ones_kept(write: Write) -> None:
         list(read_rows([path], Data(train=(path,))))
 
 
+def test_a_csv_record_that_lost_a_line_is_left_out(write: Write) -> None:
+    path = write("a.csv", b'text,label\ngood,1\n"two\n' + b"x" * 2000 + b'\nlines",2\nbetter,4\n')
+    tally = Tally("skip")
+    data = Data(train=(path,), bad_input="skip", longest_line_mb=0.001)
+    assert [row["text"] for row in read_rows([path], data, tally)] == ["good", "better"]
+    assert tally.first["bad CSV"] == f"{path}:3: a line of this record was left out"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

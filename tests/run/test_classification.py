@@ -116,7 +116,7 @@ def test_rows_that_cannot_be_scored_are_counted(tmp_path: Path, bert: lmkit.Run)
         "unread": 1,
         "accuracy": 0.5,
     }
-    write(tmp_path / "d.jsonl", [*rows()[:2], {"text": "a", "label": ""}])
+    write(tmp_path / "d.jsonl", [*rows()[:2], {"text": "a", "label": 0.5}])
     with pytest.raises(lmkit.DataError, match=r"d.jsonl:3: column"):
         lmkit.evaluate(run, rows=tmp_path / "d.jsonl")
     with pytest.raises(lmkit.DataError, match='objective "classify" does not score plain text; give rows of its task'):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from pathlib import Path
 
 import pytest
 
 import lmkit
+from lmkit.run.seeds import compared
 from tests.run.labelled import recipe, rows, write
 
 
@@ -36,6 +38,19 @@ def test_seeds_are_trained_apart_compared_and_evaluated_together(tmp_path: Path,
     table["train"]["steps"] = 7
     with pytest.raises(lmkit.RunError, match="seed-1: already there, from another recipe"):
         lmkit.finetune_seeds(bert, table, run=tmp_path / "runs", seeds=[1], quiet=True)
+
+
+def test_a_seed_that_is_none_is_told_before_any_is_trained(tmp_path: Path, bert: lmkit.Run) -> None:
+    table = recipe(write(tmp_path / "train.jsonl", rows()), steps=2)
+    with pytest.raises(lmkit.ConfigError, match="seed"):
+        lmkit.finetune_seeds(bert, table, run=tmp_path / "runs", seeds=[1, -3], quiet=True)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_number_that_is_none_has_no_spread() -> None:
+    found = compared({"seed-1": {"loss": 1.0, "f1": 0.5}, "seed-2": {"loss": float("nan"), "f1": 0.5}})
+    assert math.isnan(found["spread"]["loss"])
+    assert found["spread"]["f1"] == 0
 
 
 @pytest.mark.parametrize("seeds", [[], [1, 1]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 import numpy as np
@@ -60,7 +60,7 @@ class Choice(StateObjective[ChoiceBatch]):
             if not isinstance(example.target, int) or not 0 <= example.target < len(example.lengths):
                 wanted = f"a target from 0 to {len(example.lengths) - 1}"
                 raise DataError(f"example {example.key}: wanted {wanted}, got {example.target!r:.40}")
-        inputs, _ = pack(examples, attention=self.attention, filler=self._filler)
+        inputs, _ = pack([*apart(examples)], attention=self.attention, filler=self._filler)
         sizes = [len(example.lengths) for example in examples]
         return ChoiceBatch(
             inputs=inputs,
@@ -83,6 +83,15 @@ class Choice(StateObjective[ChoiceBatch]):
             "choice": F.cross_entropy(scores, batch.targets, reduction="sum"),
             "choice.accuracy": right.sum(),
         }
+
+
+def apart(examples: Iterable[Example]) -> Iterator[Example]:
+    """Each sequence of `examples` as an example of its own, for rows no longer than the longest of them."""
+    for example in examples:
+        segments = example.segments if example.segments is not None else np.zeros(len(example.tokens), np.int64)
+        cuts = np.cumsum(example.lengths)[:-1]
+        for ids, own in zip(np.split(example.tokens, cuts), np.split(segments, cuts), strict=True):
+            yield Example(tokens=ids, lengths=(len(ids),), segments=own)
 
 
 def _scores(encoder: Encoder, head: nn.Module, batch: ChoiceBatch) -> Tensor:

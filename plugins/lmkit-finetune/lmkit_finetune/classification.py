@@ -14,10 +14,10 @@ from lmkit.errors import DataError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.inference import inference
-from lmkit.parts.rows import answer, value_of
+from lmkit.parts.rows import answer, has_value, value_of
 from lmkit_finetune.classify import ClassHead, Classify, ClassifyConfig
 from lmkit_finetune.state import StateConfig
-from lmkit_finetune.texts import sequence
+from lmkit_finetune.texts import most_tokens, sequence
 
 
 @attrs.frozen(kw_only=True)
@@ -105,8 +105,8 @@ class Classification(Task):
         return self.config.labels or found
 
     def examples(self, row: Row) -> Iterator[Example]:
-        labels = self.labels(row)
-        yield attrs.evolve(self._read(row), target=tuple(labels) if self.config.several else labels[0])
+        labels, read = self.labels(row), self._read(row, self.config.longest)
+        yield attrs.evolve(read, target=tuple(labels) if self.config.several else labels[0])
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
         assert isinstance(head, ClassHead)
@@ -114,13 +114,14 @@ class Classification(Task):
         def classify(examples: Sequence[Example]) -> Iterator[dict[str, Any]]:
             return self._classify(encoder, head, examples)
 
+        longest = most_tokens(self.config.longest, encoder)
         return answer(
-            rows, lambda _, row: self._read(row), lambda e: len(e.tokens), classify, batch_tokens=batch_tokens
+            rows, lambda _, row: self._read(row, longest), lambda e: len(e.tokens), classify, batch_tokens=batch_tokens
         )
 
     def tally(self, prediction: Any, row: Row) -> Mapping[str, float]:
         """Rows, right ones, and for each label how often it was right, wrongly given and missed."""
-        if row.get(self.config.label_column) is None:
+        if not has_value(row, self.config.label_column):
             return {}
         gold = set(self.labels(row))
         said = set(prediction.get("labels", [prediction.get("label")]))
@@ -133,15 +134,15 @@ class Classification(Task):
         """Accuracy (all labels of a row right), F1 of all decisions, and the mean of the labels' F1."""
         if not total.get("rows"):
             return {}
-        labels = {name.partition(" ")[2] for name in total if " " in name}
+        labels = sorted({name.partition(" ")[2] for name in total if " " in name})  # floats are summed in one order
         counts = [[total.get(f"{what} {label}", 0.0) for what in ("hit", "extra", "missed")] for label in labels]
         counts = [some for some in counts if any(some)]  # a resample may have no row of a label
         micro = _f1(*map(sum, zip(*counts, strict=True))) if counts else 0.0
         macro = sum(_f1(*some) for some in counts) / len(counts) if counts else 0.0
         return {"accuracy": total["right"] / total["rows"], "micro_f1": micro, "macro_f1": macro}
 
-    def _read(self, row: Row) -> Example:
-        return sequence(self.tokenizer, row, self.config.column, self.config.pair_column, self.config.longest)
+    def _read(self, row: Row, longest: int) -> Example:
+        return sequence(self.tokenizer, row, self.config.column, self.config.pair_column, longest)
 
     def _classify(self, encoder: Encoder, head: ClassHead, examples: Sequence[Example]) -> Iterator[dict[str, Any]]:
         inputs, _ = pack(examples, attention=head.attention, filler=self.tokenizer.vocabulary.special["pad"])

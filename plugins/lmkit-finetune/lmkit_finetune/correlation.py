@@ -22,26 +22,27 @@ def pearson(total: Mapping[str, float]) -> float:
     """Pearson's correlation, from -1 to 1; 0 where all numbers or all gold ones are the same."""
     rows = total["rows"]
     spread = [_spread(total, name) for name in ("found", "gold")]
-    if min(spread) <= 0:
+    if any(variance <= 0 for variance in spread):
         return 0.0
     together = total["found_gold"] / rows - total["found"] / rows * total["gold"] / rows
-    return max(-1.0, min(1.0, together / math.sqrt(spread[0] * spread[1])))
+    found = together / math.sqrt(spread[0] * spread[1])
+    return found if math.isnan(found) else max(-1.0, min(1.0, found))
 
 
 def r_squared(total: Mapping[str, float]) -> float:
     """Share of the gold numbers' variance that is explained, at most 1; 0 where they are all the same."""
     spread = _spread(total, "gold")
-    return 1 - squared_error(total) / spread if spread > 0 else 0.0
+    return 0.0 if spread <= 0 else 1 - squared_error(total) / spread
 
 
 def squared_error(total: Mapping[str, float]) -> float:
     """Mean squared error."""
     error = total["found_found"] - 2 * total["found_gold"] + total["gold_gold"]
-    return max(0.0, error) / total["rows"]
+    return (0.0 if error < 0 else error) / total["rows"]  # rounding may lead below 0; what is no number stays so
 
 
 def _spread(total: Mapping[str, float], name: str) -> float:
     """Variance of `found` or `gold`; 0 where it is no more than rounding."""
     mean, square = total[name] / total["rows"], total[f"{name}_{name}"] / total["rows"]
     variance = square - mean * mean
-    return variance if variance > 1e-12 * square else 0.0
+    return 0.0 if variance <= 1e-12 * square else variance

@@ -20,10 +20,10 @@ from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.inference import inference
-from lmkit.parts.rows import answer, batches, text_of
+from lmkit.parts.rows import answer, batches, has_value, text_of
 from lmkit_finetune.correlation import pair_sums, pearson
 from lmkit_finetune.similarity import EmbeddingHead, Similarity, SimilarityConfig
-from lmkit_finetune.texts import number_of, sequence, wrapped
+from lmkit_finetune.texts import most_tokens, number_of, sequence, wrapped
 
 
 @attrs.frozen(kw_only=True)
@@ -92,8 +92,9 @@ class Embedding(Task):
 
     def examples(self, row: Row) -> Iterator[Example]:
         """One, with a sequence for each text of the pair."""
-        text_of(row, self.config.pair_column)
-        yield attrs.evolve(self._read(row), target=self._similarity(row))
+        if not text_of(row, self.config.pair_column):
+            raise DataError(f'column "{self.config.pair_column}": the text is empty')
+        yield attrs.evolve(self._read(row, self.config.longest), target=self._similarity(row))
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
         embedder = self._embedder(head)
@@ -107,11 +108,14 @@ class Embedding(Task):
             for example in examples:
                 yield self._answer([next(vectors) for _ in example.lengths], others)
 
-        return answer(rows, lambda _, row: self._read(row), lambda e: len(e.tokens), embed, batch_tokens=batch_tokens)
+        longest = most_tokens(self.config.longest, encoder)
+        return answer(
+            rows, lambda _, row: self._read(row, longest), lambda e: len(e.tokens), embed, batch_tokens=batch_tokens
+        )
 
     def tally(self, prediction: Any, row: Row) -> Mapping[str, float]:
         """Sums of cosines and similarities, squares and products, for pairs that have a similarity."""
-        if row.get(self.config.similarity_column) is None or "similarity" not in prediction:
+        if not has_value(row, self.config.similarity_column) or "similarity" not in prediction:
             return {}
         return pair_sums(prediction["similarity"], self._similarity(row))
 
@@ -119,12 +123,12 @@ class Embedding(Task):
         """Pearson's correlation of cosines and similarities."""
         return {"pearson": pearson(total)} if total.get("rows") else {}
 
-    def _read(self, row: Row) -> Example:
+    def _read(self, row: Row, longest: int) -> Example:
         """The text, and the second one of a pair, each a sequence."""
         columns = [self.config.column]
-        if row.get(self.config.pair_column) is not None:
+        if has_value(row, self.config.pair_column):
             columns.append(self.config.pair_column)
-        parts = [sequence(self.tokenizer, row, column, None, self.config.longest) for column in columns]
+        parts = [sequence(self.tokenizer, row, column, None, longest) for column in columns]
         return Example(
             tokens=np.concatenate([part.tokens for part in parts]),
             lengths=tuple(len(part.tokens) for part in parts),
@@ -156,7 +160,8 @@ class Embedding(Task):
 
     def _others(self, encoder: Encoder, embedder: EmbeddingHead, batch_tokens: int) -> _Others:
         texts = list(dict.fromkeys(self._among()))
-        examples = (self._other(text) for text in texts)
+        longest = most_tokens(self.config.longest, encoder)
+        examples = (self._other(text, longest) for text in texts)
         found = [
             self._vectors(encoder, embedder, some)
             for some in batches(examples, lambda example: len(example.tokens), batch_tokens)
@@ -167,7 +172,7 @@ class Embedding(Task):
         if not isinstance(self.config.among, Path):
             return self.config.among
         try:
-            lines = self.config.among.read_text(encoding="utf-8").splitlines()
+            lines = self.config.among.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"among: {self.config.among} cannot be read as UTF-8 text: {error}") from None
         texts = [line for line in lines if line.strip()]
@@ -175,11 +180,11 @@ class Embedding(Task):
             raise DataError(f"among: {self.config.among} holds no text; write one a line")
         return texts
 
-    def _other(self, text: str) -> Example:
-        ids = wrapped(self.tokenizer, (text,), self.config.longest).ids
-        if not len(ids):
+    def _other(self, text: str, longest: int) -> Example:
+        whole = wrapped(self.tokenizer, (text,), longest)
+        if whole is None:
             raise DataError(f"among: a text without tokens, {text!r:.40}")
-        return Example(tokens=ids, lengths=(len(ids),))
+        return Example(tokens=whole.ids, lengths=(len(whole.ids),))
 
     def _answer(self, vectors: Sequence[Tensor], others: _Others | None) -> dict[str, Any]:
         made: dict[str, Any] = {"embedding": vectors[0].tolist()}

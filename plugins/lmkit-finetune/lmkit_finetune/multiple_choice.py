@@ -20,11 +20,11 @@ from lmkit.errors import DataError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.inference import inference
-from lmkit.parts.rows import answer, text_of, value_of
+from lmkit.parts.rows import answer, has_value, text_of, value_of
 from lmkit.parts.scoring import likelihoods
-from lmkit_finetune.choice import Choice, ChoiceConfig, ChoiceHead
+from lmkit_finetune.choice import Choice, ChoiceConfig, ChoiceHead, apart
 from lmkit_finetune.state import StateConfig
-from lmkit_finetune.texts import wrapped
+from lmkit_finetune.texts import most_tokens, wrapped
 
 
 @attrs.frozen(kw_only=True)
@@ -93,7 +93,7 @@ class MultipleChoice(Task):
     def examples(self, row: Row) -> Iterator[Example]:
         """One, with a sequence for each ending."""
         endings = self._endings(row)
-        yield attrs.evolve(self._sequences(row, endings), target=self._right(row, endings))
+        yield attrs.evolve(self._sequences(row, endings, self.config.longest), target=self._right(row, endings))
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
         if isinstance(head, ChoiceHead):
@@ -101,7 +101,7 @@ class MultipleChoice(Task):
         return self._by_odds(encoder, head, rows, batch_tokens)
 
     def tally(self, prediction: Any, row: Row) -> Mapping[str, float]:
-        if row.get(self.config.label_column) is None:
+        if not has_value(row, self.config.label_column):
             return {}
         right = self._right(row, self._endings(row))
         return {"rows": 1.0, "right": float(prediction.get("choice") == right)}
@@ -126,20 +126,28 @@ class MultipleChoice(Task):
         """The number of the right ending."""
         column = self.config.label_column
         label = value_of(row, column)
-        if isinstance(label, str) and label in endings:
-            return endings.index(label)
-        if isinstance(label, str) and label.isdecimal():  # of a table whose cells are all text
-            label = int(label)
+        if isinstance(label, str):
+            is_number = label.isdecimal() and len(label) < 10  # of a table, whose cells are all text
+            number = int(label) if is_number else label
+            if label in endings and number not in (label, endings.index(label)) and number in range(len(endings)):
+                raise DataError(
+                    f'column "{column}": {label!r} is the text of ending {endings.index(label)} and the number of '
+                    f"another: give numbers that are no texts, or texts that are no numbers"
+                )
+            label = endings.index(label) if label in endings else number
         if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < len(endings):
             wanted = f"a number from 0 to {len(endings) - 1} or the text of an ending"
             raise DataError(f'column "{column}": wanted {wanted}, got {label!r:.40}')
         return label
 
-    def _sequences(self, row: Row, endings: Sequence[str]) -> Example:
+    def _sequences(self, row: Row, endings: Sequence[str], longest: int) -> Example:
         text = text_of(row, self.config.column)
-        parts = [wrapped(self.tokenizer, (text, ending), self.config.longest) for ending in endings]
-        if not all(len(part.ids) for part in parts):
-            raise DataError(f'column "{self.config.column}": text and ending are empty')
+        parts = []
+        for number, ending in enumerate(endings):
+            whole = wrapped(self.tokenizer, (text, ending), longest)
+            if whole is None:
+                raise DataError(f'column "{self.config.column}": the text is empty, and so is ending {number}')
+            parts.append(whole)
         return Example(
             tokens=np.concatenate([part.ids for part in parts]),
             lengths=tuple(len(part.ids) for part in parts),
@@ -153,28 +161,34 @@ class MultipleChoice(Task):
         room = self.config.longest - len(around.ids)
         blind = getattr(head, "attention", None) == "causal" and not around.first  # to the first token
         for number, ending in enumerate(endings):
-            apart = " " if text and not text[-1].isspace() and not ending[:1].isspace() else ""
-            encoding = self.tokenizer.encode(text + apart + ending)
+            space = " " if text and not text[-1].isspace() and not ending[:1].isspace() else ""
+            joined = text + space + ending
+            encoding = self.tokenizer.encode(joined)
             own = encoding.offsets[:, 1] > len(text)
             own[: int(blind)] = False
             if not own.any():
                 raise DataError(f"ending {number} has no token to score: {ending!r:.40}")
             start = max(0, min(len(own) - room, int(own.argmax()) - 1))
-            ids, own = encoding.ids[start : start + room], own[start : start + room]
+            window = slice(start, start + room)
+            ids, own, offsets = encoding.ids[window], own[window], encoding.offsets[window][own[window]]
+            read = joined[max(len(text + space), int(offsets[0, 0])) : int(offsets[-1, 1])]
             whole = self.tokenizer.wrap(ids)
             counted = np.zeros(len(whole.ids), bool)
             counted[whole.first : whole.first + len(ids)] = own
-            sizes = {"none": 1, "tokens": int(own.sum()), "bytes": len(ending.encode())}
+            sizes = {"none": 1, "tokens": int(own.sum()), "bytes": max(1, len(read.encode()))}
             made.append(_Continued(ending, whole.ids, counted, sizes[self.config.normalize]))
         return made
 
     def _by_head(self, encoder: Encoder, head: ChoiceHead, rows: Iterable[Row], batch_tokens: int) -> Iterator[Any]:
+        longest = most_tokens(self.config.longest, encoder)
+
         def read(_: int, row: Row) -> Example:
             endings = self._endings(row)
-            return attrs.evolve(self._sequences(row, endings), extra=endings)
+            return attrs.evolve(self._sequences(row, endings, longest), extra=endings)
 
         def choose(examples: Sequence[Example]) -> Iterator[dict[str, Any]]:
-            inputs, _ = pack(examples, attention=head.attention, filler=self.tokenizer.vocabulary.special["pad"])
+            filler = self.tokenizer.vocabulary.special["pad"]
+            inputs, _ = pack([*apart(examples)], attention=head.attention, filler=filler)
             with inference(encoder, head):
                 scores = iter(head(encoder, inputs.to(head.dense.weight.device))[:, 0].float().tolist())
             for example in examples:

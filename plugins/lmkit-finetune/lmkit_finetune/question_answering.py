@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby
 from operator import attrgetter
@@ -24,6 +23,7 @@ from lmkit.parts.rows import answer, batches, text_of
 from lmkit_finetune.contexts import NOTHING, Asked, ContextWindow, context_windows, gold_of, tokens_of, with_answer
 from lmkit_finetune.span import AnswerSpan, SpanConfig, SpanHead, choices_of
 from lmkit_finetune.squad import exact_match, f1, normalized
+from lmkit_finetune.texts import most_tokens
 
 
 @attrs.frozen(kw_only=True)
@@ -91,7 +91,7 @@ class QuestionAnswering(Task):
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
         assert isinstance(head, SpanHead)
-        longest = min(self.config.longest, encoder.longest or sys.maxsize)
+        longest = most_tokens(self.config.longest, encoder)
 
         def find(asked: Sequence[Asked]) -> Iterator[dict[str, Any]]:
             windows = chain.from_iterable(

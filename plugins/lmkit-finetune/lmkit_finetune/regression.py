@@ -19,10 +19,10 @@ from lmkit.batch import Example, pack
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.inference import inference
-from lmkit.parts.rows import answer
+from lmkit.parts.rows import answer, has_value
 from lmkit_finetune.correlation import pair_sums, pearson, r_squared, squared_error
 from lmkit_finetune.regress import Regress, RegressConfig, RegressHead
-from lmkit_finetune.texts import number_of, sequence
+from lmkit_finetune.texts import most_tokens, number_of, sequence
 
 
 @attrs.frozen(kw_only=True)
@@ -71,7 +71,7 @@ class Regression(Task):
         return {self.config.column: text}
 
     def examples(self, row: Row) -> Iterator[Example]:
-        yield attrs.evolve(self._read(row), target=self._number(row))
+        yield attrs.evolve(self._read(row, self.config.longest), target=self._number(row))
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
         assert isinstance(head, RegressHead)
@@ -79,11 +79,14 @@ class Regression(Task):
         def rate(examples: Sequence[Example]) -> Iterator[dict[str, float]]:
             return self._rate(encoder, head, examples)
 
-        return answer(rows, lambda _, row: self._read(row), lambda e: len(e.tokens), rate, batch_tokens=batch_tokens)
+        longest = most_tokens(self.config.longest, encoder)
+        return answer(
+            rows, lambda _, row: self._read(row, longest), lambda e: len(e.tokens), rate, batch_tokens=batch_tokens
+        )
 
     def tally(self, prediction: Any, row: Row) -> Mapping[str, float]:
         """Sums of numbers, squares and products, on the scale of the loss, and of absolute errors."""
-        if row.get(self.config.label_column) is None:
+        if not has_value(row, self.config.label_column):
             return {}
         found, gold = self._scaled(prediction["value"]), self._scaled(self._number(row))
         return {**pair_sums(found, gold), "error": abs(found - gold)}
@@ -100,8 +103,8 @@ class Regression(Task):
             "r2": r_squared(total),
         }
 
-    def _read(self, row: Row) -> Example:
-        return sequence(self.tokenizer, row, self.config.column, self.config.pair_column, self.config.longest)
+    def _read(self, row: Row, longest: int) -> Example:
+        return sequence(self.tokenizer, row, self.config.column, self.config.pair_column, longest)
 
     def _number(self, row: Row) -> float:
         return number_of(row, self.config.label_column, self.config.lowest, self.config.highest)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lmkit.batch import Example
 from lmkit.errors import DataError
-from lmkit.interfaces import Tokenizer, Wrapped
+from lmkit.interfaces import Encoder, Tokenizer, Wrapped
 from lmkit.interfaces.task import Row
 from lmkit.parts.rows import text_of, value_of
 
@@ -17,21 +17,28 @@ from lmkit.parts.rows import text_of, value_of
 def sequence(tokenizer: Tokenizer, row: Row, column: str, pair_column: str | None, longest: int) -> Example:
     """The text in `column`, and the one in `pair_column`, cut to `longest` tokens from the end of the longer one.
 
-    Raises DataError for a column that is absent or no text, and for texts without a token.
+    Raises DataError for a column that is absent or no text, and where there is no token to read.
     """
     texts = [text_of(row, name) for name in (column, pair_column) if name is not None]
     whole = wrapped(tokenizer, texts, longest)
-    if not len(whole.ids):
+    if whole is None:
         raise DataError(f'column "{column}": the text is empty')
     return Example(tokens=whole.ids, lengths=(len(whole.ids),), segments=whole.segments)
 
 
-def wrapped(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> Wrapped:
-    """One or two texts as one sequence, cut to `longest` tokens from the end of the longer one."""
+def wrapped(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> Wrapped | None:
+    """One or two texts as one sequence, cut to `longest` tokens from the end of the longer one; None without tokens."""
     ids = tokenizer.encode_batch(texts)
+    if not any(map(len, ids)):
+        return None
     empty = np.zeros(0, np.int64)
     around = len(tokenizer.wrap(empty, empty if len(texts) == 2 else None).ids)
     return tokenizer.wrap(*_cut(ids, longest - around))
+
+
+def most_tokens(longest: int, encoder: Encoder) -> int:
+    """Tokens of a sequence at most, by a task's `longest` and by what the encoder reads."""
+    return longest if encoder.longest is None else min(longest, encoder.longest)
 
 
 def number_of(row: Row, column: str, lowest: float, highest: float) -> float:

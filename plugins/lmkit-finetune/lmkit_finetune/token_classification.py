@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -26,6 +25,7 @@ from lmkit.parts.rows import answer, batches, value_of
 from lmkit_finetune.entities import OUTSIDE, Span, best_path, bio, bio_labels, is_tag, may_follow, spans_of, split_tag
 from lmkit_finetune.sentences import Words, WordWindow, pieces_of, word_windows, words_of
 from lmkit_finetune.tag import Tag, TagConfig, TagHead
+from lmkit_finetune.texts import most_tokens
 
 
 @attrs.frozen(kw_only=True)
@@ -129,7 +129,7 @@ class TokenClassification(Task):
         assert isinstance(head, TagHead)
         if self.config.entities and (others := [label for label in head.labels if not is_tag(label)]):
             raise FitError(f'this head\'s labels are no tags of entities, such as "{others[0]}": set entities = false')
-        longest = min(self.config.longest, encoder.longest or sys.maxsize)
+        longest = most_tokens(self.config.longest, encoder)
 
         def tag(sentences: Sequence[_Sentence]) -> Iterator[dict[str, Any]]:
             windows = chain.from_iterable(self._windows(sentence, longest, head.attention) for sentence in sentences)

@@ -119,6 +119,9 @@ def test_neighbours_are_the_nearest_first_and_each_once(encoder: ReferenceEncode
     file.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
     [again] = embedded(encoder, head, [{"text": TEXTS[2]}], among=file, neighbours=3)
     assert [n["text"] for n in again["neighbours"]] == [n["text"] for n in found[:3]]
+    file.write_text("one\N{LINE SEPARATOR}line\nanother", encoding="utf-8-sig")
+    [lines] = embedded(encoder, head, [{"text": "one"}], among=file)
+    assert {n["text"] for n in lines["neighbours"]} == {"one\N{LINE SEPARATOR}line", "another"}
 
 
 def test_texts_that_cannot_be_looked_among_are_told(encoder: ReferenceEncoder, tmp_path: Path) -> None:

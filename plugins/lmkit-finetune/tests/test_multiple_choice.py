@@ -135,6 +135,25 @@ def test_a_long_text_loses_its_beginning_and_no_ending() -> None:
     assert math.isclose(sum(long["probabilities"]), 1)
 
 
+def test_bytes_are_those_of_the_tokens_that_count() -> None:
+    encoder, head = language_model(Continuing, BARE)
+    task = MultipleChoice(MultipleChoice.Config(longest=24, normalize="bytes"), BARE)
+    row = {"prompt": "so he went", "endings": [" to the sea and then " + "on " * 90, " home"]}
+    [answer] = task.predict(encoder, head, [row], batch_tokens=64)
+    short = MultipleChoice(MultipleChoice.Config(longest=24, normalize="tokens"), BARE)  # a token is a byte here
+    [same] = short.predict(encoder, head, [row], batch_tokens=64)
+    assert answer["probabilities"] == pytest.approx(same["probabilities"])
+
+
+def test_many_endings_are_read_in_rows_no_longer_than_the_longest() -> None:
+    objective = Choice(Choice.Config(), TOKENIZER.vocabulary)
+    task = MultipleChoice(MultipleChoice.Config(), TOKENIZER)
+    [example] = task.examples({"prompt": "he went", "endings": ["home", *("away" for _ in range(60))], "label": 0})
+    batch = objective.collate([example], progress=None)
+    assert batch.inputs.row_tokens < 3 * max(example.lengths)
+    assert batch.most == 61
+
+
 def test_without_a_text_a_first_token_is_not_scored() -> None:
     encoder, head = language_model(Continuing, BARE)
     task = MultipleChoice(MultipleChoice.Config(), BARE)
@@ -156,11 +175,11 @@ def test_a_head_that_predicts_nothing_of_the_kind_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "right"), [(1, 1), ("1", 1), ("b", 1), ("0", 2), (0, 0)], ids=["int", "digit", "text", "own", "zero"]
+    ("label", "right"), [(1, 1), ("1", 1), ("b", 1), ("2", 2), (0, 0)], ids=["int", "digit", "text", "both", "zero"]
 )
 def test_a_label_is_a_number_or_the_text_of_an_ending(label: Any, right: int) -> None:
     task = MultipleChoice(MultipleChoice.Config(), TOKENIZER)
-    [example] = task.examples({"prompt": "p", "endings": ["a", "b", "0"], "label": label})
+    [example] = task.examples({"prompt": "p", "endings": ["a", "b", "2"], "label": label})
     assert example.target == right
 
 
@@ -171,6 +190,9 @@ def test_a_label_is_a_number_or_the_text_of_an_ending(label: Any, right: int) ->
         ({"label": -1}, "got -1"),
         ({"label": True}, "got True"),
         ({"label": "c"}, "got 'c'"),
+        ({"label": "9" * 5000}, "got '999"),
+        ({"label": "1", "endings": ["1", "0"]}, "'1' is the text of ending 0 and the number of another"),
+        ({"prompt": "", "endings": ["a", ""]}, 'column "prompt": the text is empty, and so is ending 1'),
         ({"endings": "a, b"}, "wanted a list of endings, got 'a, b'"),
         ({"endings": ["a"]}, "a choice wants two endings or more, got 1"),
         ({"endings": ["a", 2]}, r'column "endings\[1\]": wanted text, got int 2'),

@@ -1,5 +1,6 @@
 """Regression: its promises, metrics beside numpy's, and numbers that are refused."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -116,9 +117,30 @@ def test_a_correlation_is_a_number_whatever_the_numbers(pairs: list[tuple[float,
     assert pearson(same) == 0
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_is_no_number_is_never_a_perfect_score(bad: float) -> None:
+    task = Regression(Regression.Config(), TOKENIZER)
+    total: dict[str, float] = {}
+    for found, gold in ((bad, 0.5), (0.4, 0.7)):
+        tally = task.tally({"value": found}, {"text": "a", "label": gold})
+        total = {name: total.get(name, 0.0) + part for name, part in tally.items()}
+    found = task.score(total)
+    assert math.isnan(found["r2"])
+    assert math.isnan(found["pearson"])
+    assert not math.isfinite(found["rmse"])
+
+
+def test_a_row_without_a_number_is_not_scored() -> None:
+    task = Regression(Regression.Config(), TOKENIZER)
+    assert [task.tally({"value": 0.5}, {"text": "a", **more}) for more in ({}, {"label": None}, {"label": ""})] == [
+        {}
+    ] * 3
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
+        ({"text": "", "label": 0.5}, 'column "text": the text is empty'),
         ({"text": "a"}, 'no column "label"; the row has "text"'),
         ({"text": "a", "label": None}, 'column "label": wanted a number, got None'),
         ({"text": "a", "label": True}, 'column "label": wanted a number, got True'),

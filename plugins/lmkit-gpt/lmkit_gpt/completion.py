@@ -22,7 +22,7 @@ from lmkit.interfaces.task import Row
 from lmkit.parts.bleu import bleu, bleu_counts
 from lmkit.parts.generation import Drawn, Generation, check_room
 from lmkit.parts.pieces import Pieces
-from lmkit.parts.rows import answer, text_of
+from lmkit.parts.rows import answer, has_value, text_of
 from lmkit_gpt.clm import CausalConfig, CausalLanguageModelling
 
 
@@ -43,7 +43,7 @@ class CompletionConfig:
     )
     """Strings at which to stop; they are left out."""
     seed: int = attrs.field(default=1, validator=validators.ge(0))
-    """Of the draws; with its place among the rows that can be read it fixes a row's answer."""
+    """Of the draws; with its place among the rows it fixes a row's answer."""
     column: str = "text"
     """Column of the text: the prompt to complete, or a text to learn from."""
     prompt_column: str = "prompt"
@@ -89,7 +89,7 @@ class Completion(Task):
 
     def examples(self, row: Row) -> Iterator[Example]:
         """A text's tokens cut at `longest`, or one example of a prompt and its completion."""
-        if self.config.completion_column in row:
+        if row.get(self.config.completion_column) is not None:
             yield self._pair(row)
             return
         ids = np.append(self._ids(text_of(row, self.config.column)), self._end)
@@ -103,7 +103,7 @@ class Completion(Task):
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
         def read(number: int, row: Row) -> _Prompt:
-            column = self.config.prompt_column if self.config.prompt_column in row else self.config.column
+            column = self.config.prompt_column if row.get(self.config.prompt_column) is not None else self.config.column
             return self._prompt(encoder, text_of(row, column), number)
 
         def complete(prompts: Sequence[_Prompt]) -> list[dict[str, Any]]:
@@ -131,7 +131,7 @@ class Completion(Task):
 
     def tally(self, prediction: Any, row: Row) -> Mapping[str, float]:
         """Whether a row's own completion came, white space around it aside, and if asked for what BLEU counts of it."""
-        if self.config.completion_column not in row:
+        if not has_value(row, self.config.completion_column):
             return {}
         said, gold = prediction.get("completion", "").strip(), text_of(row, self.config.completion_column).strip()
         counts = bleu_counts(said, gold) if self.config.bleu else {}

@@ -212,7 +212,8 @@ def test_exact_matches_are_counted(bpe: BytePairEncoding) -> None:
     tallies = [scoring.tally({"completion": "Hood"}, row) for row in rows]
     tallies.append(scoring.tally({"error": "no"}, rows[0]))
     assert [tally["right"] for tally in tallies] == [1, 1, 0, 0]
-    assert scoring.tally({"completion": "Hood"}, {"text": "a"}) == {}
+    for none in ({"text": "a"}, {"prompt": "a", "completion": None}, {"prompt": "a", "completion": ""}):
+        assert scoring.tally({"completion": "Hood"}, none) == {}
     assert scoring.score({"rows": 4.0, "right": 2.0}) == {"exact_match": 0.5}
     assert scoring.score({}) == {}
 

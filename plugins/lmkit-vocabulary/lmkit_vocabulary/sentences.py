@@ -11,6 +11,9 @@ _BREAK = re.compile(rf"(?<=[.!?])[{re.escape(_CLOSING)}]*\s+(?=[\"'\N{{LEFT DOUB
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _ABBREVIATION = re.compile(r"(^|\W)(Mr|Mrs|Ms|Dr|St|Prof|Capt|Col|Gen|Rev|Hon|Esq|Jr|Sr|No|Vol|vs|etc|[A-HJ-Z])\.$")
 
+_TAIL = 64
+"""Characters that say whether a sentence ends: more than any mark and abbreviation have."""
+
 
 def closes(text: str) -> bool:
     """Whether a sentence may end with `text`: a mark, quotes or brackets after it, and no abbreviation."""
@@ -33,7 +36,6 @@ def sentences(text: str) -> Iterator[str]:
         start = 0
         line = " ".join(paragraph.split())
         for found in [*(match.end() for match in _BREAK.finditer(line)), len(line)]:
-            sentence = line[start:found].strip()
-            if closes(sentence):
-                yield sentence
+            if closes(line[max(start, found - _TAIL) : found].strip()):
+                yield line[start:found].strip()
                 start = found

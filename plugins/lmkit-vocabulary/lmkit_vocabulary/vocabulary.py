@@ -19,7 +19,7 @@ from lmkit.batch import Example
 from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
-from lmkit.parts.rows import answer, text_of
+from lmkit.parts.rows import answer, has_value, text_of
 from lmkit_vocabulary.constraint import Constraint
 from lmkit_vocabulary.rarity import Unfamiliar, unfamiliar
 from lmkit_vocabulary.recall import Recall, RecallConfig
@@ -57,7 +57,7 @@ class VocabularyConfig:
     no_repeat: int = attrs.field(default=3, validator=[validators.ge(0), validators.le(1000)])
     """No so many tokens come twice in a sentence in the same order, unless its words need it; 0: any may."""
     seed: int = attrs.field(default=1, validator=validators.ge(0))
-    """Of the draws; with its place among the rows that can be read it fixes a row's answer."""
+    """Of the draws; with its place among the rows it fixes a row's answer."""
 
 
 @attrs.frozen(eq=False)
@@ -180,13 +180,13 @@ class Vocabulary(Task):
     def _question(self, row: Row, number: int, longest: int | None) -> _Question:
         config = self.config
         proposed = None
-        if config.column not in row and config.text_column in row:
+        if not has_value(row, config.column) and row.get(config.text_column) is not None:
             proposed = unfamiliar(self.tokenizer, text_of(row, config.text_column))
             if not proposed:
                 raise DataError(f'column "{config.text_column}": no word of it is unfamiliar: every one is one token')
             row = {**row, config.column: [found.word for found in proposed[: config.propose]]}
         words = words_of(row, config.column, inflected=config.inflections)
-        opening = " ".join(text_of(row, config.opening_column).split()) if config.opening_column in row else ""
+        opening = " ".join(text_of(row, config.opening_column).split()) if has_value(row, config.opening_column) else ""
         prompt = self._prompt([word.text for word in words])
         if opening:
             prompt = np.concatenate([prompt, self._ids(f" {opening}")])

@@ -154,3 +154,9 @@ def test_unfamiliar_words_are_those_in_most_pieces() -> None:
         ("bow", 2, 4),
         ("The", 1, 4),
     ]
+
+
+def test_a_paragraph_of_initials_takes_no_long_time() -> None:
+    names = "Smith, J. Jones, K. Brown, L. " * 20_000
+    [only] = sentences(f"{names} And so they went.")  # seconds at most: each end is looked at by itself
+    assert only.endswith("And so they went.")
