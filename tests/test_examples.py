@@ -27,20 +27,19 @@ def test_the_four_steps(tmp_path, monkeypatch, capsys):
     assert {p.name for p in (tmp_path / "runs").iterdir()} == {"bert", "tuned"}
 
 
-TASKS = sorted(path.parent.name for path in EXAMPLES.glob("*/run.toml"))
+RECIPES = sorted(path for name in ("run.toml", "adapt.toml") for path in EXAMPLES.glob(f"*/{name}"))
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_a_tasks_example_learns_its_rows(name, tmp_path, masked, causal):
-    recipe = read_finetuning(EXAMPLES / name / "run.toml", overrides=["train.compile='off'", "train.precision='fp32'"])
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_tasks_example_learns_its_rows(path, tmp_path, masked, causal):
+    name = path.parent.name
+    recipe = read_finetuning(path, overrides=["train.compile='off'", "train.precision='fp32'"])
     start = causal if name == "completion" else masked
     recipe = attrs.evolve(recipe, train=attrs.evolve(recipe.train, epochs=None, steps=2))
     run = lmkit.finetune(start, recipe, run=tmp_path / "run", quiet=True)
     [loss] = {r["loss"] for r in read_metrics(run.folder / "metrics.jsonl") if r["event"] == "evaluated"}
     assert loss > 0
-    assert (EXAMPLES / name / "README.md").read_text().count(
-        f"lmkit finetune runs/{'gpt' if start is causal else 'bert'} examples/{name}/run.toml"
-    ) >= 1
+    assert f"examples/{name}/{path.name} --run runs/" in (EXAMPLES / name / "README.md").read_text()
 
 
 def pretrained(folder: Path, tokenizer: str, encoder: str, objective: str) -> lmkit.Run:
