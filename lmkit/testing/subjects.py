@@ -174,9 +174,9 @@ class TaskSubject:
         task = self.task()
         return task.build_objective(sorted({label for row in self.rows for label in task.labels(row)}))
 
-    def model(self) -> Model:
-        """The task's objective on a new reference encoder, in evaluation mode."""
-        encoder, vocabulary = ReferenceEncoder, self.tokenizer.vocabulary
+    def model(self, encoder: type[Encoder] = ReferenceEncoder) -> Model:
+        """The task's objective on a new encoder, in evaluation mode."""
+        vocabulary = self.tokenizer.vocabulary
         return build_model(encoder, encoder.Config(), self.objective(), vocabulary, seed=1, longest=1).eval()
 
     @cached_property

@@ -11,6 +11,7 @@ from lmkit.interfaces.task import Row
 from lmkit.testing.check import Checks, Failed, expect
 from lmkit.testing.comparison import near
 from lmkit.testing.generators import seeded
+from lmkit.testing.reference import ShortEncoder
 from lmkit.testing.samples import HALF_A_SURROGATE, NAUGHTY_TEXTS
 from lmkit.testing.subjects import TaskSubject
 
@@ -82,6 +83,20 @@ def odd_texts_are_survived(subject: TaskSubject) -> None:
     for text in (*NAUGHTY_TEXTS, LONG_TEXT):
         rows = [_rewritten(subject.rows[0], form, text) for form in ("{new}", "{old} {new}")]
         _survived(subject, rows, ascii(text[:40]))
+
+
+@CHECKS.add
+def an_encoder_is_given_no_more_than_it_reads(subject: TaskSubject) -> None:
+    """A text of more tokens than the encoder's `longest` gets an answer or an error, whatever the task's own limit."""
+    model = subject.model(ShortEncoder)
+    rows = [_rewritten(row, " ".join(["{old}"] * 20)) for row in subject.rows]
+    try:
+        answers = list(subject.task().predict(model.encoder, model.head, rows, batch_tokens=256))
+    except Exception as error:
+        wanted = f"an answer or an error where texts are longer than the {model.encoder.longest} tokens of an encoder"
+        likely = "cut, or read in windows of, min(your own limit, encoder.longest)"
+        raise Failed(wanted, f"{type(error).__name__}: {error}", likely) from error
+    expect(len(answers) == len(rows), f"{len(rows)} answers", len(answers), "rows left out")
 
 
 @CHECKS.add

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -65,6 +66,13 @@ class CrashesOnEmpty(NextToken):
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
         with_first = ({**row, "first": row["text"][0]} for row in rows)
         return super().predict(encoder, head, with_first, batch_tokens=batch_tokens)
+
+
+class CutsByItself(NextToken):
+    """Keeps to its own limit, and not to the encoder's."""
+
+    def _tokens(self, text: str, longest: int) -> npt.NDArray[np.int64]:
+        return super()._tokens(text, self.config.longest)
 
 
 class NumbersOfNumpy(NextToken):
@@ -150,6 +158,7 @@ WRONG: dict[type[Task], set[str]] = {
     ErrorsLeftOut: {"bad_rows_are_told_in_their_place", "odd_texts_are_survived"},
     MissingIsEmpty: {"bad_rows_are_told_in_their_place"},
     CrashesOnEmpty: {"odd_texts_are_survived", "bad_rows_are_told_in_their_place"},
+    CutsByItself: {"an_encoder_is_given_no_more_than_it_reads"},
     NumbersOfNumpy: {"answers_are_plain_data"},
     StaysInEvaluation: {"answering_leaves_no_trace"},
     Reseeds: {"answering_leaves_no_trace"},

@@ -3,9 +3,9 @@
 They are made to be right and quick at 64 dimensions, not to be good at language.
 """
 
-from lmkit.testing.reference.encoder import ReferenceEncoder
+from lmkit.testing.reference.encoder import ReferenceEncoder, ShortEncoder
 from lmkit.testing.reference.objectives import Continuing, Denoising, Prefixed
 from lmkit.testing.reference.task import NextToken
 from lmkit.testing.reference.tokenizer import ByteTokenizer
 
-__all__ = ["ByteTokenizer", "Continuing", "Denoising", "NextToken", "Prefixed", "ReferenceEncoder"]
+__all__ = ["ByteTokenizer", "Continuing", "Denoising", "NextToken", "Prefixed", "ReferenceEncoder", "ShortEncoder"]

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from lmkit.batch import Attention, Packed
 from lmkit.interfaces import Encoder, HeadStyle, Vocabulary
 
+LONGEST, FEW = 512, 48
+
 
 @attrs.frozen(kw_only=True)
 class ReferenceConfig:
@@ -44,7 +46,7 @@ class ReferenceEncoder(Encoder):
 
     @property
     def longest(self) -> int:
-        return 512
+        return LONGEST
 
     @property
     def head_style(self) -> HeadStyle:
@@ -87,3 +89,18 @@ class ReferenceEncoder(Encoder):
             for (start, stop), (first, last) in zip(theirs, ours, strict=True):
                 read[first : last + 1] = context[start : stop + 1].mean(0)
         return read
+
+
+class ShortEncoder(ReferenceEncoder):
+    """Reads few tokens, and fails at more, as one with a table of positions does."""
+
+    name = "short"
+
+    @property
+    def longest(self) -> int:
+        return FEW
+
+    def forward(self, inputs: Packed) -> Tensor:
+        if int(inputs.positions.max()) >= FEW:
+            raise IndexError(f"position {int(inputs.positions.max())}, where the encoder's `longest` is {FEW}")
+        return super().forward(inputs)

@@ -28,7 +28,7 @@ class NextConfig:
     next_column: str = "next"
     """Column of what comes after it, where that is known."""
     longest: int = 64
-    """Tokens of the text that are read, its last ones."""
+    """Tokens of the text that are read at most, its last ones."""
 
 
 class NextToken(Task):
@@ -47,12 +47,15 @@ class NextToken(Task):
         return Continuing(Continuing.Config(), self.tokenizer.vocabulary)
 
     def examples(self, row: Row) -> Iterator[Example]:
-        tokens = self._tokens(text_of(row, self.config.column) + str(row.get(self.config.next_column, "")))
+        text = text_of(row, self.config.column) + str(row.get(self.config.next_column, ""))
+        tokens = self._tokens(text, self.config.longest)
         yield Example(tokens=tokens, lengths=(len(tokens),))
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
+        longest = min(self.config.longest, encoder.longest or self.config.longest)
+
         def read(_: int, row: Row) -> npt.NDArray[np.int64]:
-            return self._tokens(text_of(row, self.config.column))
+            return self._tokens(text_of(row, self.config.column), longest)
 
         def guess(texts: Sequence[npt.NDArray[np.int64]]) -> list[dict[str, Any]]:
             return self.guess(encoder, head, texts)
@@ -77,8 +80,8 @@ class NextToken(Task):
     def score(self, total: Mapping[str, float]) -> Mapping[str, float]:
         return {"accuracy": total["right"] / total["rows"]} if total.get("rows") else {}
 
-    def _tokens(self, text: str) -> npt.NDArray[np.int64]:
-        ids = self.tokenizer.encode_batch([text])[0][-self.config.longest :]
+    def _tokens(self, text: str, longest: int) -> npt.NDArray[np.int64]:
+        ids = self.tokenizer.encode_batch([text])[0][-longest:]
         if not len(ids):
             raise DataError(f'column "{self.config.column}": the text is empty')
         return ids
