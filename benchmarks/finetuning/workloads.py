@@ -32,7 +32,10 @@ class Workload:
 WORKLOADS = {
     "sentiment_mr": Workload("classification", ("accuracy",), adapts=True),
     "intent_banking77": Workload(
-        "classification", ("accuracy", "macro_f1"), ("train.epochs=10", "train.batch_tokens=2048")
+        "classification",
+        ("accuracy", "macro_f1"),
+        ("train.epochs=10", "train.batch_tokens=2048", "train.learning_rate=0.001"),
+        adapts=True,
     ),
     "ner_wnut17": Workload("token-classification", ("f1",)),
     "ner_wikigold": Workload("token-classification", ("f1",)),
