@@ -31,6 +31,7 @@ R = TypeVar("R", "Pretraining", "Finetuning")
 _USE = 'a table with use = "..."'
 _SETTINGS: dict[str, type[Any]] = {"data": Data, "train": Training, "checkpoint": Checkpointing, "lora": Lora}
 _OPTIONAL = frozenset({"lora"})
+_BUDGETS = frozenset({"steps", "tokens", "epochs", "minutes"})
 
 
 @attrs.frozen
@@ -115,7 +116,7 @@ def read_pretraining(
     source: Path | str | Mapping[str, Any] | Pretraining,
     *,
     overrides: Iterable[str] = (),
-    local_files: Sequence[Path] = (),
+    local_files: Sequence[Path | str] = (),
     recorded: bool = False,
 ) -> Pretraining:
     """The recipe in a run.toml, in tables like one, or another recipe with `overrides` ("encoder.layers=6").
@@ -132,7 +133,7 @@ def read_finetuning(
     source: Path | str | Mapping[str, Any] | Finetuning,
     *,
     overrides: Iterable[str] = (),
-    local_files: Sequence[Path] = (),
+    local_files: Sequence[Path | str] = (),
     recorded: bool = False,
 ) -> Finetuning:
     """The recipe in a task's file, as `read_pretraining` reads a run.toml."""
@@ -190,7 +191,7 @@ class _Preamble:
     """Local plugin files, besides what is installed."""
 
 
-def _read(cls: type[R], source: Any, overrides: Iterable[str], local_files: Sequence[Path], recorded: bool) -> R:
+def _read(cls: type[R], source: Any, overrides: Iterable[str], local_files: Sequence[Path | str], recorded: bool) -> R:
     known: dict[str, Component] = {}
     if isinstance(source, cls):
         name, folder, data = cls.__name__, Path.cwd(), tables(source)
@@ -200,7 +201,7 @@ def _read(cls: type[R], source: Any, overrides: Iterable[str], local_files: Sequ
         name, folder, data = "config", Path.cwd(), dict(source)
     else:
         name, folder, data = str(source), Path(source).absolute().parent, read(Path(source))
-    data = override(data, overrides)
+    data = _one_budget(override(data, overrides := list(overrides)), overrides)
     sections: list[str] = [field.name for field in attrs.fields(cls) if field.name not in ("seed", "plugins")]
 
     problems = Problems()
@@ -224,6 +225,15 @@ def _read(cls: type[R], source: Any, overrides: Iterable[str], local_files: Sequ
     problems.raise_if_any(name)
     assert preamble is not None
     return cls(seed=preamble.seed, plugins=plugins, **values)
+
+
+def _one_budget(data: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """`data`, where an override of the budget, such as "train.minutes=1", takes the place of the file's own."""
+    named = {override.partition("=")[0].strip().removeprefix("train.") for override in overrides}
+    chosen, train = named & _BUDGETS, data.get("train")
+    if not chosen or not isinstance(train, Mapping):
+        return data
+    return {**data, "train": {key: value for key, value in train.items() if key not in _BUDGETS - chosen}}
 
 
 def _unknown(cls: type[Any], key: str, sections: Sequence[str]) -> str:

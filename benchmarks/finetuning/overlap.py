@@ -68,11 +68,11 @@ def spans(row: Row, known: Counts) -> tuple[list[str], npt.NDArray[np.float64]]:
             if weights[end - 1]:
                 break  # an answer does not repeat the question
             distance = np.maximum(start - places, places - (end - 1))
-            edges = sum(not word or word in known.frequent for word in (plain[start], plain[end - 1]))
+            edges = float(sum(not word or word in known.frequent for word in (plain[start], plain[end - 1])))
             number = any(character.isdigit() for word in plain[start:end] for character in word)
             texts.append(" ".join(words[start:end]))
             near = float((weights / np.maximum(distance, 1)).sum())
-            features.append((near, abs(end - start - usual), edges, float(wants_number and not number)))
+            features.append((near, float(abs(end - start - usual)), edges, float(wants_number and not number)))
     return texts, np.array(features or [(0.0,) * 4])
 
 

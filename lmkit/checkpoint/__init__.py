@@ -5,7 +5,7 @@
 Importing it loads no torch: a run.toml has a [checkpoint] table.
 """
 
-from lmkit.checkpoint.load import Checkpoint, newest, of_step, open_checkpoint
+from lmkit.checkpoint.load import Checkpoint, last_step, newest, of_step, open_checkpoint, saved
 from lmkit.checkpoint.lock import RunLock
 from lmkit.checkpoint.manifest import Manifest, step_name
 from lmkit.checkpoint.provenance import check_components
@@ -18,9 +18,11 @@ __all__ = [
     "Manifest",
     "RunLock",
     "check_components",
+    "last_step",
     "newest",
     "of_step",
     "open_checkpoint",
     "save",
+    "saved",
     "step_name",
 ]

@@ -141,6 +141,12 @@ def saved(run: Path) -> list[Path]:
     return sorted(folders, key=lambda path: step_of(path.name) or 0)
 
 
+def last_step(run: Path) -> int:
+    """The step of a run's newest checkpoint, whole or not; 0 where it has none."""
+    folders = saved(run)
+    return (step_of(folders[-1].name) or 0) if folders else 0
+
+
 def _differences(path: Path, manifest: Manifest, there: set[str]) -> Iterator[str]:
     named = manifest.files.keys() | {STATE}
     yield from (f"{name} is missing" for name in sorted(named - there))

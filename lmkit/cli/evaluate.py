@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lmkit.cli.answer import Answer
-from lmkit.cli.command import Folder, LocalFiles
+from lmkit.cli.command import Folder, LocalFiles, TaskOptions
 from lmkit.cli.table import table
 
 
@@ -37,13 +37,15 @@ def evaluate(
             default_factory=list,
         ),
     ],
+    task: Annotated[str | None, typer.Option(metavar="NAME", help="A task that reads the run's head.")] = None,
+    options: TaskOptions,
     local_files: LocalFiles,
 ) -> Answer:
     """Score a run on text, on rows or on minimal pairs."""
     import lmkit.run
 
-    asked: dict[str, Any] = {"text": text, "rows": rows, "minimal_pairs": minimal_pairs}
-    found = lmkit.run.evaluate(run, **asked, local_files=local_files)
+    asked: dict[str, Any] = {"text": text, "rows": rows, "minimal_pairs": minimal_pairs, "task": task}
+    found = lmkit.run.evaluate(run, **asked, overrides=options, local_files=local_files)
     forms = {"rows": _of_rows, "minimal_pairs": _of_pairs}
     others = {name: values for name, values in found.items() if name not in forms}
     return Answer.of(found, *table(others), *chain.from_iterable(forms[n](found[n]) for n in forms if n in found))
@@ -64,5 +66,6 @@ def _of_pairs(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     width = max(len("minimal pairs"), *map(len, scores["files"]))
     yield f"{'minimal pairs':{width}}  accuracy    ties  pairs"
     for path, found in scores["files"].items():
-        yield f"{path:{width}}  {found['accuracy']:8.4f}  {found['ties']:6.4f}  {found['pairs']:5,}"
+        unread = f", {found['unread']:,} unread" if found["unread"] else ""
+        yield f"{path:{width}}  {found['accuracy']:8.4f}  {found['ties']:6.4f}  {found['pairs']:5,}{unread}"
     yield f"{'mean':{width}}  {scores['mean']['accuracy']:8.4f}  {scores['mean']['ties']:6.4f}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lmkit.cli.answer import Answer, as_json
 from lmkit.cli.command import Folder, LocalFiles, TaskOptions
+from lmkit.errors import DataError
 
 
 def predict(
@@ -29,5 +31,18 @@ def predict(
     import lmkit.run
 
     loaded = lmkit.run.load(run, local_files=local_files)
-    answers = lmkit.run.predict(loaded, task=task, rows=rows, texts=texts, overrides=options)
+    answers = _some_good(lmkit.run.predict(loaded, task=task, rows=rows, texts=texts, overrides=options), bool(texts))
     return Answer(map(as_json, answers), lambda: {"predictions": list(answers)})
+
+
+def _some_good(answers: Iterable[Any], texts: bool) -> Iterator[Any]:
+    """The answers as they come; at their end DataError where all were errors."""
+    first, good, count = "", False, 0
+    for answer in answers:
+        count += 1
+        error = answer.get("error") if isinstance(answer, dict) and answer.keys() == {"error"} else None
+        good, first = good or error is None, first or error or ""
+        yield answer
+    if count and not good:
+        hint = ". Rows with the columns that the task reads are given with --rows FILE" if texts else ""
+        raise DataError(f"none of {count:,} rows could be answered; the first: {first}{hint}")

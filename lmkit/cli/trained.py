@@ -12,5 +12,8 @@ if TYPE_CHECKING:
 
 def trained(run: Run) -> Answer:
     """Where the run is, and what to type next."""
-    data = {"run": str(run.folder), "step": run.step, "head_kind": run.head_kind}
-    return Answer.of(data, f"{run.folder}: trained to step {run.step:,}", f'Next: lmkit predict {run.folder} "..."')
+    last = run.last_step
+    data = {"run": str(run.folder), "step": run.step, "last_step": last, "head_kind": run.head_kind}
+    best = f"; the best validation came at step {run.step:,}, and its model is used" if run.step != last else ""
+    said = f"{run.folder}: trained to step {last:,}{best}"
+    return Answer.of(data, said, f'Next: lmkit predict {run.folder} "..."')

@@ -70,6 +70,8 @@ def _expand(path: Path) -> list[Path]:
         matches = map(Path, glob.glob(str(path), recursive=True))
         found = sorted(match for match in matches if match.is_file() or _is_dataset(match))
         wanted = "a pattern that matches no file"
+    elif path.exists():
+        raise DataError(f"{path}: neither a file nor a folder. Save a pipe's lines first, or predict from stdin with -")
     else:
         raise DataError(f"{path}: no such file or folder. Correct the path")
     if not found:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +194,9 @@ def _dataset(path: Path, column: str | None) -> Iterator[Any]:
 
 def _arrow(batches: Iterator[Any], path: Path, tally: Tally) -> Iterator[Row]:
     number = 0
+    names: Mapping[str, Sequence[str]] | None = None
     for batch in batches:
+        names = class_names(batch.schema) if names is None else names
         for offset in range(0, len(batch), _ROWS_AT_ONCE):
             part = batch.slice(offset, _ROWS_AT_ONCE)
             for values in _values(part):
@@ -203,7 +205,29 @@ def _arrow(batches: Iterator[Any], path: Path, tally: Tally) -> Iterator[Row]:
                     problem = f"{path}:{number}: bytes that are not UTF-8"
                     tally.leave_out("bad text", problem, "Repair the row")
                 else:
-                    yield Row(values, f"{path}:{number}")
+                    named = {column: _named(values[column], names[column]) for column in names}
+                    yield Row(values | named, f"{path}:{number}")
+
+
+def class_names(schema: Any) -> dict[str, Sequence[str]]:
+    """Column -> names of its classes, where `datasets` has noted in a schema that numbers stand for them."""
+    if b"huggingface" not in (schema.metadata or {}):
+        return {}
+    import datasets
+
+    found = {}
+    for column, feature in datasets.Features.from_arrow_schema(schema).items():
+        inner = getattr(feature, "feature", feature)  # of a list, such as the tags of words
+        if isinstance(inner, datasets.ClassLabel) and column in schema.names:
+            found[column] = inner.names
+    return found
+
+
+def _named(value: Any, names: Sequence[str]) -> Any:
+    """Numbers of classes as their names; -1, which is no class, as None."""
+    if isinstance(value, list):
+        return [_named(one, names) for one in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
 
 
 def _values(batch: Any) -> list[dict[str, Any] | None]:

@@ -27,19 +27,28 @@ class Judge:
 
 @attrs.frozen(kw_only=True)
 class Best:
-    """The best validation of a run so far; of equal ones the first."""
+    """The best validation of a run so far; of equal ones that with the lowest loss, and then the first."""
 
     step: int
     value: float
     """What it was worth: a metric, or the loss with its sign changed."""
+    loss: float = sys.float_info.max
+    """The loss that it had."""
     stale: int = 0
-    """Validations since then."""
+    """Validations since its value was first reached."""
 
 
-def judged(best: Best | None, step: int, value: float) -> Best:
+def judged(best: Best | None, step: int, value: float, loss: float) -> Best:
     """The best one, now that the model of `step` is worth `value`; one that is no number is the worst."""
-    if not math.isfinite(value):  # JSON, in which it is saved, has finite numbers only
-        value = sys.float_info.max if value > 0 else -sys.float_info.max
-    if best is None or value > best.value:
-        return Best(step=step, value=value)
+    value, loss = _finite(value), -_finite(-loss)
+    if best is None or (value, -loss) > (best.value, -best.loss):
+        equal = best is not None and value == best.value
+        return Best(step=step, value=value, loss=loss, stale=best.stale + 1 if best and equal else 0)
     return best if best.step == step else attrs.evolve(best, stale=best.stale + 1)
+
+
+def _finite(value: float) -> float:
+    """`value` as JSON can hold it, in which it is saved: the greatest number for infinity, the least for none."""
+    if math.isfinite(value):
+        return value
+    return sys.float_info.max if value > 0 else -sys.float_info.max

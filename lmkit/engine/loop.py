@@ -273,7 +273,7 @@ class Engine:
             scores = self._validator.scores(self.state.step, batch_examples=micro, stop=stop)
             for number, found in enumerate(scores):
                 if self.judge is not None and number == 0:
-                    self.state.best = judged(self.state.best, found.step, self.judge.worth(found))
+                    self.state.best = judged(self.state.best, found.step, self.judge.worth(found), found.loss)
                     better = self.state.best.step == found.step
                 self._emit(attrs.evolve(found, best=better and number == 0))
         return better

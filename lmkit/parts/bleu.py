@@ -40,6 +40,6 @@ def bleu(total: Mapping[str, float]) -> float:
 def _sacrebleu() -> Any:
     if find_spec("sacrebleu") is None:
         raise FitError("BLEU needs the library sacrebleu: pip install 'lmkit[bleu]'")
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     return BLEU

@@ -33,6 +33,10 @@ class Drawn:
     """Why it is the prompt's last: it ends a text, or there is no room for more; None: more will come."""
 
 
+_GREEDY = 1e-6
+"""Temperatures below it take the likeliest token: they would, but for rounding."""
+
+
 class Generation:
     """Continues `prompts`, each [n >= 1] ids; iterate it for the tokens as they are drawn, once.
 
@@ -90,7 +94,7 @@ class Generation:
         """The next token of each running sequence, and its log-probability."""
         logits = self._sequences.logits()
         with torch.inference_mode():
-            if self._temperature == 0:
+            if self._temperature < _GREEDY:
                 tokens = logits.argmax(-1)
             else:
                 uniforms = torch.tensor([self._generators[i].random() for i in self._running], dtype=torch.float64)

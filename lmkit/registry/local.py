@@ -21,6 +21,8 @@ from lmkit.errors import PluginError
 from lmkit.registry.component import Plugin
 from lmkit.registry.discovery import imported
 
+LOCAL_DISTRIBUTION = "local file "
+"""What a local plugin is called in place of a distribution; its file's name follows."""
 LOCAL_PREFIX = "lmkit_local_"
 """Of the names of their modules."""
 
@@ -36,14 +38,14 @@ class LocalPlugin:
 
 
 def asked_plugins(
-    listed: Sequence[Path | LocalPlugin], local_files: Iterable[Path], recorded: bool, problems: list[str]
+    listed: Sequence[Path | LocalPlugin], local_files: Iterable[Path | str], recorded: bool, problems: list[str]
 ) -> tuple[LocalPlugin, ...]:
     """The plugins to run, those that a file lists first; what may not or cannot be run is added to `problems`.
 
     A path is something that the user wrote, unless the file is `recorded`: then it is no more than a name, as a
     LocalPlugin always is. Either is run from the file of that name in `local_files`.
     """
-    asked = {path.name: path.absolute() for path in local_files}
+    asked = {path.name: path.absolute() for path in map(Path, local_files)}
     files: list[Path] = []
     for entry in listed:
         file, sha256 = (entry, "") if isinstance(entry, Path) else (entry.file, f" (sha256:{entry.sha256[:12]})")
@@ -80,7 +82,9 @@ def local_plugin(file: Path) -> Plugin:
     """The plugin of a local file, which is run; raises PluginError where it cannot be read."""
     digest = fingerprint(file)[:12]
     name = f"{LOCAL_PREFIX}{re.sub(r'[^0-9a-zA-Z_]', '_', file.stem)}_{digest}"
-    plugin = imported(Plugin(f"local file {file.name}", f"sha256:{digest}", name), lambda: _run_file(file, name))
+    plugin = imported(
+        Plugin(f"{LOCAL_DISTRIBUTION}{file.name}", f"sha256:{digest}", name), lambda: _run_file(file, name)
+    )
     own = re.compile(rf"^{re.escape(file.stem)}(?=:)")  # it may call itself by its file's name
     return attrs.evolve(
         plugin, components=tuple(attrs.evolve(c, path=own.sub(name, c.path)) for c in plugin.components)

@@ -16,7 +16,7 @@ import attrs
 from lmkit.errors import PluginError, UnknownComponentError
 from lmkit.registry.component import Component, Kind, Plugin
 from lmkit.registry.discovery import DISABLE, installed_plugin, normal
-from lmkit.registry.local import local_plugin
+from lmkit.registry.local import LOCAL_DISTRIBUTION, local_plugin
 from lmkit.spelling import did_you_mean
 
 
@@ -26,10 +26,10 @@ class Registry:
     `disabled` names distributions that are not imported, by default those of LMKIT_PLUGINS_DISABLE.
     """
 
-    def __init__(self, local_files: Sequence[Path] = (), disabled: Collection[str] | None = None) -> None:
+    def __init__(self, local_files: Sequence[Path | str] = (), disabled: Collection[str] | None = None) -> None:
         if disabled is None:
             disabled = [name.strip() for name in os.environ.get(DISABLE, "").split(",") if name.strip()]
-        self._local_files = tuple(local_files)
+        self._local_files = tuple(map(Path, local_files))
         self._disabled = {normal(name) for name in disabled}
 
     def plugins(self) -> list[Plugin]:
@@ -56,6 +56,12 @@ class Registry:
             return found[0]
         if found:
             raise PluginError(_conflict(found))
+        if distribution.startswith(LOCAL_DISTRIBUTION):
+            file = distribution.removeprefix(LOCAL_DISTRIBUTION)
+            raise UnknownComponentError(
+                f'{kind} "{bare}" comes from a local plugin, which is not run unasked. Where you trust it, add '
+                f"--plugin {file} (in Python local_files=[...])"
+            )
         names = [component.name for component in of_kind] + [component.use for component in of_kind]
         raise UnknownComponentError(
             f'no {kind} named "{name}". {self._installed(of_kind)}{did_you_mean(name, names)}{self._absent()}'

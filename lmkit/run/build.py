@@ -16,7 +16,7 @@ def build_data(
     recipe: Path | str | Mapping[str, Any] | Pretraining,
     *,
     overrides: Sequence[str] = (),
-    local_files: Sequence[Path] = (),
+    local_files: Sequence[Path | str] = (),
 ) -> dict[str, Any]:
     """Train the tokenizer and tokenize the text, unless an earlier run has; says what there is."""
     begun = time.perf_counter()

@@ -21,7 +21,7 @@ def check(
     recipe: Path | str | Mapping[str, Any] | Pretraining,
     *,
     overrides: Sequence[str] = (),
-    local_files: Sequence[Path] = (),
+    local_files: Sequence[Path | str] = (),
 ) -> dict[str, Any]:
     """Read the recipe, its plugins and its data, make two real steps, and say what the run will cost."""
     read = read_pretraining(recipe, overrides=overrides, local_files=local_files)

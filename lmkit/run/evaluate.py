@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import tee
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from lmkit.config import read
+from lmkit.config import override, read
 from lmkit.data.files import find
 from lmkit.data.prepare import prepare
 from lmkit.data.settings import Data
@@ -38,13 +39,18 @@ def evaluate(
     text: Sequence[Path | str] = (),
     rows: Path | str | Iterable[Row] | None = None,
     minimal_pairs: Sequence[Path | str] = (),
-    local_files: Sequence[Path] = (),
+    task: str | None = None,
+    overrides: Sequence[str] = (),
+    local_files: Sequence[Path | str] = (),
+    **options: Any,
 ) -> dict[str, Any]:
     """Score a run on text, on rows of its task, on files of minimal pairs, or on several of them.
 
     Of text: each term's mean loss and perplexity, what else the objective measures, and, where every token is
     predicted, bits per byte over disjoint windows of the run's block_tokens.  Of rows: the task's metrics, and for
-    each the interval in which 95 % of resampled rows have it; rows that cannot be read are counted as `unread`.
+    each the interval in which 95 % of resampled rows have it; rows that cannot be read are counted as `unread`, and
+    those with a label that the model does not know, of which no answer is right, as `unknown_labels`.
+    `task`, `overrides` and `options` as for `predict`.
     Of minimal pairs: of each file accuracy (a tie counts half), share of ties and number of pairs, and the files' mean;
     a folder or pattern stands for the files in it.
     A folder with the runs of several seeds gives what was found for each, the mean and the spread.
@@ -55,14 +61,16 @@ def evaluate(
         kept: Any = rows
         if rows is not None and (str(rows) == "-" or not isinstance(rows, (str, Path))):
             kept = list(rows_of(rows))  # what can be read once only is read for all of them
-        asked: dict[str, Any] = {"text": text, "rows": kept, "minimal_pairs": minimal_pairs}
-        return compared({path.name: evaluate(path, **asked, local_files=local_files) for path in runs})
+        asked: dict[str, Any] = {"text": text, "rows": kept, "minimal_pairs": minimal_pairs, "task": task, **options}
+        return compared(
+            {path.name: evaluate(path, overrides=overrides, local_files=local_files, **asked) for path in runs}
+        )
     loaded = run if isinstance(run, Run) else load(run, local_files=local_files)
     found: dict[str, Any] = {}
     if text:
         found["text"] = _on_text(loaded, [Path(path) for path in text])
     if rows is not None:
-        found["rows"] = _on_rows(loaded, rows)
+        found["rows"] = _on_rows(loaded, rows, task, override(options, overrides))
     if minimal_pairs:
         found["minimal_pairs"] = _on_minimal_pairs(loaded, [Path(path) for path in minimal_pairs])
     return found
@@ -89,8 +97,8 @@ def _on_text(run: Run, paths: Sequence[Path]) -> dict[str, Any]:
             )
         except DataError as error:  # its examples need targets, which blocks of text have not
             raise DataError(
-                f'{run.folder}: objective "{objective.name}" does not score plain text; give rows of its task: {error}'
-            ) from None
+                f'{run.folder}: objective "{objective.name}" does not score plain text; give rows of its task'
+            ) from error
         assert totals is not None
         sums.update(totals.sums)
         counts.update(totals.counts)
@@ -118,7 +126,7 @@ def _on_minimal_pairs(run: Run, paths: Sequence[Path]) -> dict[str, Any]:
     if not tables:
         raise DataError(f"{', '.join(map(str, paths))}: wanted files of rows, such as .jsonl; there are none")
     for file in tables:
-        scores = _on_rows(run, file.path, task=MINIMAL_PAIRS)
+        scores = _on_rows(run, file.path, MINIMAL_PAIRS, {})
         pairs = {"pairs": scores.pop("scored"), "unread": scores.pop("unread")}
         del scores["rows"]
         files[str(file.path)] = scores | pairs
@@ -126,12 +134,21 @@ def _on_minimal_pairs(run: Run, paths: Sequence[Path]) -> dict[str, Any]:
     return {"files": files, "mean": means}
 
 
-def _on_rows(run: Run, rows: Path | str | Iterable[Row], task: str | None = None) -> dict[str, Any]:
+def _on_rows(
+    run: Run, rows: Path | str | Iterable[Row], task: str | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
     asked, kept = tee(rows_of(rows, format_of(run)))
-    scores = scored(run.task(task), kept, in_place(asked, partial(run.predict, task=task)))
+    answers = in_place(asked, partial(run.predict, task=task, **options))
+    scores = scored(run.task(task, **options), kept, answers, labels=run.parts.labels)
     try:
         metrics = scores.metrics()
     except DataError as error:
         raise DataError(f"{rows}: {error}" if isinstance(rows, (str, Path)) else f"evaluate: {error}") from None
     counts = {"rows": scores.rows, "scored": scores.scored, "unread": scores.unread}
+    if scores.unread:
+        told = f"{scores.unread:,} of {scores.rows:,} rows unread; the first: {scores.first_unread}"
+        warnings.warn(told, stacklevel=2)
+    if scores.unknown:
+        counts["unknown_labels"] = scores.unknown
+        warnings.warn(f"{scores.first_unknown}: no answer can be right there", stacklevel=2)
     return {**counts, **metrics, "intervals": scores.intervals()}

@@ -13,7 +13,7 @@ import torch
 from lmkit.checkpoint import RunLock
 from lmkit.engine.best import Judge
 from lmkit.engine.events import Observer
-from lmkit.errors import FitError
+from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Encoder, Task
 from lmkit.lora.adapters import check_adaptable
 from lmkit.model import Model, check_length, join, why_not
@@ -36,7 +36,7 @@ def finetune(
     *,
     run: Path | str,
     overrides: Sequence[str] = (),
-    local_files: Sequence[Path] = (),
+    local_files: Sequence[Path | str] = (),
     observers: Sequence[Observer] = (),
     quiet: bool = False,
 ) -> Run:
@@ -65,6 +65,9 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
     task = cls(recipe.task.config, start.tokenizer)
     training, held = training_rows(recipe.data), dict[str, Read]()
     if recipe.data.held_out:
+        if len(training) < 2:
+            where = places(s.path for s in recipe.data.sources)
+            raise DataError(f"{where}: {len(training)} rows, of which no share can be held out for validation")
         training, rest = split(training, recipe.data.held_out)
         held["validation"] = examples_of(rest, task, recipe.data, where="data.validation")
     read = examples_of(repeated(training), task, recipe.data, where=places(s.path for s in recipe.data.sources))

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lmkit.checkpoint import RunLock, saved
 from lmkit.config import read
-from lmkit.errors import RunError
+from lmkit.errors import LmkitError, RunError
 from lmkit.recipe import Finetuning, Pretraining, resolved_toml
 
 CONFIG = "config.toml"
+METRICS = "metrics.jsonl"
 
 
 def require_new(folder: Path) -> None:
-    """Raise RunError where `folder` holds something already."""
+    """Raise RunError where `folder` holds something already, but for a fine-tuning that was stopped before it began."""
+    if never_began(folder):
+        with RunLock(folder):  # nobody is about to begin it
+            return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         hint = f"go on with: lmkit resume {folder}" if (folder / CONFIG).exists() else "choose another folder"
         raise RunError(f"{folder}: already there; {hint}, or give the new run another --run")
+
+
+def never_began(folder: Path) -> bool:
+    """Whether it holds a fine-tuning that was stopped before its first checkpoint, which holds its first weights."""
+    try:
+        return (folder / CONFIG).is_file() and not saved(folder) and "task" in read(folder / CONFIG)
+    except LmkitError:  # whatever it is
+        return False
 
 
 def create(folder: Path, recipe: Pretraining | Finetuning, source: object) -> None:
     """Make the folder of a new run, with its config, and the user's own file beside it where there is one."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / METRICS).unlink(missing_ok=True)  # of one that was stopped before it began
         (folder / CONFIG).write_text(resolved_toml(recipe), encoding="utf-8")
         if isinstance(source, (str, Path)):
             (folder / "run.toml").write_bytes(Path(source).read_bytes())

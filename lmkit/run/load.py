@@ -19,7 +19,7 @@ from lmkit.run.parts import Parts, recalled
 from lmkit.run.run import Run
 
 
-def load(run: Path | str, *, local_files: Sequence[Path] = ()) -> Run:
+def load(run: Path | str, *, local_files: Sequence[Path | str] = ()) -> Run:
     """The run in a folder, with averaged weights where it has them: at its best checkpoint, or else its newest.
 
     `local_files` are plugins that it needs and that are not installed.

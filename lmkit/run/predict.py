@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -75,16 +75,21 @@ def in_place(rows: Iterable[Row | Unread], predict: Callable[[Iterator[Row]], It
 
     The task is given an empty row for one that was not read, so that rows keep their numbers and none waits for long.
     """
-    problems: deque[str | None] = deque()  # of each row whose answer is to come; None: it was read
+    waiting: deque[Unread | str] = deque()  # of each row whose answer is to come: why it was not read, or its place
 
     def read() -> Iterator[Row]:
         for row in rows:
-            problems.append(row.problem if isinstance(row, Unread) else None)
+            waiting.append(row if isinstance(row, Unread) else getattr(row, "place", ""))
             yield {} if isinstance(row, Unread) else row
 
     for answer in predict(read()):
-        problem = problems.popleft()
-        yield answer if problem is None else {"error": problem}
+        row = waiting.popleft()
+        if isinstance(row, Unread):
+            yield {"error": row.problem}
+        elif row and isinstance(answer, Mapping) and answer.keys() == {"error"}:
+            yield {"error": f"{row}: {answer['error']}"}
+        else:
+            yield answer
 
 
 def _from_stdin() -> Iterator[Row | Unread]:

@@ -28,7 +28,7 @@ def pretrain(
     run: Path | str,
     start_from: Path | str | Run | None = None,
     overrides: Sequence[str] = (),
-    local_files: Sequence[Path] = (),
+    local_files: Sequence[Path | str] = (),
     observers: Sequence[Observer] = (),
     quiet: bool = False,
 ) -> Run:

@@ -24,7 +24,7 @@ def resume(
     run: Path | str,
     *,
     overrides: Sequence[str] = (),
-    local_files: Sequence[Path] = (),
+    local_files: Sequence[Path | str] = (),
     observers: Sequence[Observer] = (),
     quiet: bool = False,
 ) -> Run:
@@ -77,7 +77,7 @@ def _trainee(
 ) -> Trainee:
     if isinstance(recipe, Finetuning):
         if found is None:
-            raise RunError(f"{folder}: fine-tuning that never began; delete the folder and run lmkit finetune again")
+            raise RunError(f"{folder}: fine-tuning that never began; give the same lmkit finetune again")
         trainee = finetuning_trainee(recipe, run_of(folder, found, registry))
     elif found is None:
         return pretraining_trainee(recipe)

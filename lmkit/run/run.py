@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from lmkit.batch import Example, pack
+from lmkit.checkpoint import last_step
 from lmkit.config import structure
 from lmkit.errors import DataError, FitError, PluginError
 from lmkit.interfaces import Task, Tokenizer
+from lmkit.interfaces.task import Row
 from lmkit.model import Model, why_not_task
 from lmkit.recipe import Chosen
 from lmkit.registry import Registry
@@ -106,6 +108,11 @@ class Run:
                     hidden[number, : len(example.tokens)] = states[start : start + len(example.tokens)].cpu()
         return Encoded(hidden, pooled, torch.tensor([len(e.tokens) for e in examples]))
 
+    @property
+    def last_step(self) -> int:
+        """Of its newest checkpoint; `step` is that of the model, which may be an earlier one that was better."""
+        return last_step(self.folder)
+
     def task(self, name: str | None = None, **options: Any) -> Task:
         """The task of that name, or the run's own, or the one that reads its kind of head and no other.
 
@@ -134,9 +141,17 @@ class Run:
         self, rows: Iterable[Mapping[str, Any] | str], *, task: str | None = None, **options: Any
     ) -> Iterator[Any]:
         """One answer for each row (or text), in order; memory does not grow with the number of rows."""
+        if isinstance(rows, (str, Mapping)):
+            raise DataError("predict: expected a list of rows or texts, got one: write it in brackets")
         chosen = self.task(task, **options)
-        asked = (chosen.row(row) if isinstance(row, str) else row for row in rows)
-        return chosen.predict(self.module.encoder, self.module.head, asked, batch_tokens=BATCH_TOKENS)
+
+        def asked() -> Iterator[Row]:
+            for number, row in enumerate(rows):
+                if not isinstance(row, (str, Mapping)):
+                    raise DataError(f"predict: row {number}: expected a dict or a text, got {type(row).__name__}")
+                yield chosen.row(row) if isinstance(row, str) else row
+
+        return chosen.predict(self.module.encoder, self.module.head, asked(), batch_tokens=BATCH_TOKENS)
 
     def verbs(self) -> dict[str, str]:
         """Verb -> task: what this run's head can do."""

@@ -18,7 +18,7 @@ from lmkit.errors import ConfigError, RunError
 from lmkit.recipe import Finetuning, read_finetuning, resolved_toml
 from lmkit.report.metrics import read_metrics
 from lmkit.run.finetune import finetune
-from lmkit.run.folder import CONFIG
+from lmkit.run.folder import CONFIG, METRICS, never_began
 from lmkit.run.load import load
 from lmkit.run.resume import resume
 from lmkit.run.run import Run
@@ -35,7 +35,7 @@ def finetune_seeds(
     run: Path | str,
     seeds: Sequence[int],
     overrides: Sequence[str] = (),
-    local_files: Sequence[Path] = (),
+    local_files: Sequence[Path | str] = (),
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Train a task once from each of `seeds`, into the folders seed-N of `run`.
@@ -54,7 +54,7 @@ def finetune_seeds(
     found: dict[str, dict[str, float]] = {}
     for seed in seeds:
         mine, folder = attrs.evolve(read, seed=seed), Path(run) / f"seed-{seed}"
-        if (folder / CONFIG).exists():
+        if (folder / CONFIG).exists() and not never_began(folder):
             if (folder / CONFIG).read_text(encoding="utf-8") != resolved_toml(mine):
                 raise RunError(f"{folder}: already there, from another recipe; give these seeds another --run")
             resume(folder, local_files=local_files, quiet=quiet)
@@ -70,7 +70,9 @@ def _require_same_start(folder: Path, start: Run) -> None:
     for name, tensor in sorted(start.module.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     note, mine = folder / _START, digest.hexdigest() + "\n"
-    if note.exists() and note.read_text(encoding="utf-8") != mine:
+    if not note.exists() and folder.is_dir() and any(folder.iterdir()):
+        raise RunError(f"{folder}: already there, and not of several seeds; give these another --run")
+    if members(folder) and note.read_text(encoding="utf-8") != mine:
         raise RunError(
             f"{folder}: its seeds started from other weights than {start.folder} has; give these another --run"
         )
@@ -119,7 +121,7 @@ def _numbers(found: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, fl
 
 def _best_validation(folder: Path) -> dict[str, float]:
     """Loss and metrics of the best validation of a run, or of its last where none was judged; empty without any."""
-    made = [record for record in read_metrics(folder / "metrics.jsonl") if record["event"] == "evaluated"]
+    made = [record for record in read_metrics(folder / METRICS) if record["event"] == "evaluated"]
     best = [record for record in made if record.get("best")]
     best = best[-1:] or [record for record in made if record["step"] == made[-1]["step"]][:1]
     return {"step": best[0]["step"], "loss": best[0]["loss"], **best[0]["terms"]} if best else {}

@@ -17,7 +17,7 @@ _HEAD = "# For: {use}. Every value below is the default; [data] is an example.\n
 _PAGE = ("To be, or not to be, that is the question.",)
 
 
-def starter(name: str, *, local_files: Sequence[Path] = ()) -> str:
+def starter(name: str, *, local_files: Sequence[Path | str] = ()) -> str:
     """TOML text that pre-trains the objective `name`, or fine-tunes the task of that name.
 
     Raises UnknownComponentError for neither; FitError where no installed encoder or tokenizer fits the objective.

@@ -31,6 +31,7 @@ from lmkit.registry import Registry
 from lmkit.registry.component import told
 from lmkit.report.console import Console, guarded
 from lmkit.report.metrics import MetricsFile
+from lmkit.run.folder import METRICS
 from lmkit.run.parts import Parts
 
 _WORTH_COMPILING = 3e14
@@ -109,7 +110,7 @@ def train(
     `save_first`: write a checkpoint of step 0, for a run whose first weights are not made from its config alone.
     `once_restored` is called where `resumed` turned out to fit, or there is none.
     """
-    watching: list[Observer] = [MetricsFile(folder / "metrics.jsonl"), Console(quiet=quiet), *observers]
+    watching: list[Observer] = [MetricsFile(folder / METRICS), Console(quiet=quiet), *observers]
     watchers = [guarded(observer) for observer in (*watching, *reporters(registry, folder))]
     write = _writer(folder, trainee, recipe)
     saving = Saving(

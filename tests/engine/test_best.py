@@ -20,12 +20,14 @@ from tests.engine.tiny import Recorder, build
 def test_the_first_of_equals_is_best_and_what_is_no_number_is_worst():
     best = None
     for step, value in enumerate([math.nan, 0.5, 0.5, math.nan, 0.7, 0.6]):
-        best = judged(best, step, value)
-    assert best == Best(step=4, value=0.7, stale=1)
-    nothing = judged(None, 0, math.nan)
+        best = judged(best, step, value, loss=1.0)
+    assert best == Best(step=4, value=0.7, loss=1.0, stale=1)
+    nothing = judged(None, 0, math.nan, math.nan)
     assert json.loads(json.dumps(attrs.asdict(nothing), allow_nan=False))["value"] < 0, "it can be saved"
-    assert judged(nothing, 1, -5.0) == Best(step=1, value=-5.0)
-    assert judged(best, 4, 0.7) is best, "validated twice at one step"
+    assert judged(nothing, 1, -5.0, 5.0) == Best(step=1, value=-5.0, loss=5.0)
+    assert judged(best, 4, 0.7, 1.0) is best, "validated twice at one step"
+    lower = judged(best, 6, 0.7, 0.9)
+    assert lower == Best(step=6, value=0.7, loss=0.9, stale=2), "of equal ones that with the lowest loss"
 
 
 def _judged(values: list[float], by: str | None = "worth", **settings):
@@ -49,7 +51,7 @@ def _steps(told: Recorder, kind: type) -> list[int]:
 
 
 def test_each_better_model_is_saved_and_patience_ends_the_run():
-    engine, told, kept = _judged([0.1, 0.3, 0.2, 0.5, 0.5, 0.4, 0.1, 0.9], patience=3)
+    engine, told, kept = _judged([0.1, 0.3, 0.2, 0.5, 0.45, 0.4, 0.1, 0.9], patience=3)
     engine.train()
     assert [e.step for e in told.of(Evaluated) if e.best] == [1, 2, 4]
     assert _steps(told, Saved) == [1, 2, 4, 7]
@@ -72,7 +74,8 @@ def test_without_a_metric_the_lowest_loss_is_best():
     engine, told, _ = _judged([0.0] * 12, by=None)
     engine.train()
     losses = {e.step: e.loss for e in told.of(Evaluated)}
-    assert engine.state.best == Best(step=min(losses, key=losses.get), value=-min(losses.values()), stale=0)
+    least = min(losses.values())
+    assert engine.state.best == Best(step=min(losses, key=losses.get), value=-least, loss=least, stale=0)
 
 
 @pytest.mark.parametrize(("judge", "steps"), [(True, [4, 8, 9]), (False, [9])])
@@ -97,7 +100,7 @@ def test_the_last_step_is_judged_before_it_is_saved():
     engine.judge = Judge(metrics=lambda name: {"worth": next(left)}, by="worth")
     engine.__attrs_post_init__()
     engine.train()
-    assert (kept[-1].step, kept[-1].best) == (12, Best(step=12, value=0.9))
+    assert (kept[-1].step, kept[-1].best.step, kept[-1].best.value) == (12, 12, 0.9)
 
 
 def test_a_stop_waits_until_its_step_is_judged():
@@ -114,4 +117,4 @@ def test_a_stop_waits_until_its_step_is_judged():
     with pytest.raises(Interrupted):
         engine.train()
     assert kept[-1].state.step == 4
-    assert kept[-1].state.best == Best(step=4, value=0.5)
+    assert (kept[-1].state.best.step, kept[-1].state.best.value) == (4, 0.5)

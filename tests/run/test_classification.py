@@ -109,13 +109,16 @@ def test_other_labels_get_a_fresh_head(tmp_path: Path, bert: lmkit.Run) -> None:
 def test_rows_that_cannot_be_scored_are_counted(tmp_path: Path, bert: lmkit.Run) -> None:
     run = lmkit.finetune(bert, recipe(write(tmp_path / "a.jsonl", rows())), run=tmp_path / "run", quiet=True)
     mixed = [rows()[0], {"text": "no label"}, {"body": "no text", "label": "good"}, {"text": "odd", "label": "vile"}]
-    found = lmkit.evaluate(run, rows=write(tmp_path / "c.jsonl", mixed))["rows"]
-    assert {name: found[name] for name in ("rows", "scored", "unread", "accuracy")} == {
-        "rows": 4,
-        "scored": 2,
-        "unread": 1,
-        "accuracy": 0.5,
-    }
+    with pytest.warns(UserWarning, match="c.jsonl:") as told:
+        found = lmkit.evaluate(run, rows=write(tmp_path / "c.jsonl", mixed))["rows"]
+    counts = {name: found[name] for name in ("rows", "scored", "unread", "unknown_labels", "accuracy")}
+    assert counts == {"rows": 4, "scored": 2, "unread": 1, "unknown_labels": 1, "accuracy": 0.5}
+    assert [str(one.message).partition(str(tmp_path))[2] for one in told] == [
+        '/c.jsonl:3: no column "text"; the row has "body", "label"',
+        '/c.jsonl:4: label "vile" is not among bad, good: no answer can be right there',
+    ]
+    with pytest.raises(lmkit.DataError, match=r'no row has a label that the model knows; .*d.jsonl:1: label "vile"'):
+        lmkit.evaluate(run, rows=write(tmp_path / "d.jsonl", mixed[3:]))
     write(tmp_path / "d.jsonl", [*rows()[:2], {"text": "a", "label": 0.5}])
     with pytest.raises(lmkit.DataError, match=r"d.jsonl:3: column"):
         lmkit.evaluate(run, rows=tmp_path / "d.jsonl")

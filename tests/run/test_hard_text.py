@@ -26,6 +26,7 @@ class Case:
     learned: Callable[[str], Row] | None
     start: str = "mlm"
     longest: int = 48
+    options: dict[str, Any] = attrs.field(factory=dict)
 
 
 def tagged(text: str, tag: str) -> Row:
@@ -41,6 +42,7 @@ def ending(text: str) -> list[Row]:
     return [{"prompt": text, "endings": ["a", "b"], "label": 0}, {"prompt": "The", "endings": [text, "b"]}]
 
 
+QUICK = {"sentences": 1, "beams": 1}
 CASES = [
     Case("classification", lambda t: [{"text": t, "label": "l1"}], lambda t: {"text": t, "label": f"l{len(t) % 2}"}),
     Case("regression", lambda t: [{"text": t, "label": 1}], lambda t: {"text": t, "label": len(t) % 3}),
@@ -55,7 +57,14 @@ CASES = [
     Case("fill-mask", lambda t: [{"text": f"{t} [MASK] {t}"}], lambda t: {"text": t}),
     Case("minimal-pairs", lambda t: [{"sentence_good": t[:300], "sentence_bad": f"the {t[:300]}"}], None),
     Case("completion", lambda t: [{"text": t}], lambda t: {"text": t}, "clm"),
-    Case("vocabulary", lambda t: [{"words": [t]}, {"text": t}], lambda t: {"text": f"{t}. The fox ran."}, "clm", 16),
+    Case(
+        "vocabulary",
+        lambda t: [{"words": [t]}, {"text": t}],
+        lambda t: {"text": f"{t}. The fox ran."},
+        "clm",
+        16,
+        QUICK,
+    ),
 ]
 
 
@@ -77,7 +86,7 @@ def test_it_is_learned_from_answered_and_scored(
         }
         run = lmkit.finetune(run, table, run=tmp_path / "run", quiet=True)
     rows = [row for text in ["", " ", *naughty, LONG] for row in case.rows(text)]
-    answers = list(run.predict(rows, task=case.task))
+    answers = list(run.predict(rows, task=case.task, **case.options))
     assert len(answers) == len(rows)
     assert all(json.dumps(answer, allow_nan=False) for answer in answers)
     told = [answer["error"] for answer in answers if "error" in answer]

@@ -137,12 +137,17 @@ class FillMask(Task):
         """Masks whose right word is the likeliest, and among those named."""
         right = self._right(row)
         masks = prediction.get("masks", [])
-        if len(masks) != len(right):
-            masks = [[]] * len(right)
+        if not right:
+            return {}
+        if masks and len(masks) != len(right):
+            raise DataError(
+                f'column "{self.config.answer_column}": wanted a word for each of {len(masks)} masks, got {len(right)}'
+            )
+        masks = masks or [[]] * len(right)
         ranks = [self._rank(word, named) for word, named in zip(right, masks, strict=True)]
         missed = ranks.count(None)
         counts = {"masks": len(ranks), "first": ranks.count(0), "named": len(ranks) - missed}
-        return {name: float(count) for name, count in counts.items()} if ranks else {}
+        return {name: float(count) for name, count in counts.items()}
 
     def score(self, total: Mapping[str, float]) -> Mapping[str, float]:
         if not total.get("masks"):
@@ -152,7 +157,7 @@ class FillMask(Task):
 
     def _right(self, row: Row) -> list[str]:
         given = row.get(self.config.answer_column)
-        words = [] if given is None else [given] if isinstance(given, str) else given
+        words = [] if given in (None, "") else [given] if isinstance(given, str) else given
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise DataError(
                 f'column "{self.config.answer_column}": wanted a word or a list of words, got {given!r:.40}'

@@ -201,6 +201,9 @@ def test_right_words_are_counted_first_and_among_those_named(wordpiece: WordPiec
     assert task.tally({"masks": [named("the")]}, {"answer": "zebra"}) == {"masks": 1, "first": 0, "named": 0}
     assert task.tally({"error": "no"}, {"answer": ["a", "b"]}) == {"masks": 2, "first": 0, "named": 0}
     assert task.tally(prediction, {}) == {}
+    assert task.tally(prediction, {"answer": ""}) == {}
+    with pytest.raises(DataError, match="wanted a word for each of 2 masks, got 1"):
+        task.tally(prediction, {"answer": "land"})
     with pytest.raises(DataError) as raised:
         task.tally(prediction, {"answer": [3]})
     assert str(raised.value) == 'column "answer": wanted a word or a list of words, got [3]'

@@ -81,7 +81,7 @@ def tokens_of(gold: Gold, asked: Asked, column: str) -> tuple[int, int]:
     Raises DataError where the answer does not stand where it says it does, or has no token.
     """
     end = gold.start + len(gold.text)
-    found = asked.context[max(0, gold.start) : max(0, end)]
+    found = asked.context[gold.start : end] if gold.start >= 0 else ""
     if gold.start < 0 or found != gold.text:
         raise DataError(
             f'column "{column}": answer "{gold.text:.40}" is not at character {gold.start} of the context, '

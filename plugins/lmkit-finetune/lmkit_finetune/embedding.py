@@ -5,6 +5,7 @@ Any pre-trained run embeds as it is; fine-tuning on pairs with a similarity make
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -52,6 +53,8 @@ class EmbeddingConfig(SimilarityConfig):
     def __attrs_post_init__(self) -> None:
         if not self.lowest < self.highest:
             raise ValueError(f"lowest {self.lowest:g} is not below highest {self.highest:g}")
+        if not math.isfinite(self.highest - self.lowest):
+            raise ValueError(f"from lowest {self.lowest:g} to highest {self.highest:g} is more than a float holds")
 
 
 @attrs.frozen(eq=False)

@@ -27,6 +27,8 @@ class RegressConfig(StateConfig):
     def __attrs_post_init__(self) -> None:
         if not self.lowest < self.highest:
             raise ValueError(f"lowest {self.lowest:g} is not below highest {self.highest:g}")
+        if not math.isfinite(self.highest - self.lowest):
+            raise ValueError(f"from lowest {self.lowest:g} to highest {self.highest:g} is more than a float holds")
 
 
 @attrs.frozen(eq=False, kw_only=True)

@@ -45,8 +45,8 @@ def number_of(row: Row, column: str, lowest: float, highest: float) -> float:
     """The number in `column`; raises DataError where there is none, or one outside of the range that was set."""
     given = value_of(row, column)
     try:
-        if not isinstance(given, (int, float, str)) or isinstance(given, bool):
-            raise ValueError
+        if not isinstance(given, (int, float, str)) or isinstance(given, bool) or "_" in str(given):
+            raise ValueError  # Python would read 1_000
         number = float(given)
     except (ValueError, OverflowError):
         raise DataError(f'column "{column}": wanted a number, got {given!r:.40}') from None

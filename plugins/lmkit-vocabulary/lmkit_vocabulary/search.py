@@ -21,6 +21,7 @@ from lmkit.parts.sequences import Sequences
 from lmkit_vocabulary.constraint import Constraint, State
 from lmkit_vocabulary.token_kinds import TokenKinds
 
+_COLDEST = 1e-6  # temperature; a lower one would divide by what float32 has as 0
 STAGES = 16
 """Into which all numbers of missing tokens are divided, at most."""
 
@@ -127,7 +128,8 @@ class Search:
         advancing = [sorted(constraint.advancing(parent.state)) for parent in beam]
         allowed = self._allowed(goal, beam, complete, advancing)
         exact = logits.log_softmax(-1)
-        scores = (logits / self._temperature).masked_fill(~allowed, -torch.inf).log_softmax(-1)
+        cooled = logits / max(self._temperature, _COLDEST)
+        scores = cooled.masked_fill(~allowed, -torch.inf).log_softmax(-1)
         likelihoods = scores + torch.tensor([parent.likelihood for parent in beam])[:, None]
         noise = -torch.empty_like(likelihoods).exponential_(generator=generator).log_()
         perturbed = conditioned(likelihoods + noise, torch.tensor([parent.perturbed for parent in beam]))
