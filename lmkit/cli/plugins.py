@@ -72,10 +72,22 @@ def check_plugin(
     rows: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Rows, four or more, for a task that wants labels.")
     ] = None,
+    options: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set a field of the component's Config, such as label_column=year.",
+            show_default=False,
+            default_factory=list,
+        ),
+    ],
     local_files: LocalFiles,
     quiet: bool = False,
 ) -> Answer:
     """Run the conformance kit on a component, or on all of a distribution."""
+    from lmkit.config import override, structure
+    from lmkit.errors import ConfigError
     from lmkit.registry import Registry
     from lmkit.run.predict import good_rows_of
     from lmkit.testing import run_checks
@@ -85,11 +97,16 @@ def check_plugin(
     plugins = Registry(local_files).plugins()
     reports = []
     subjects = _subjects(name, plugins)
+    if options and len(subjects) > 1:
+        raise ConfigError("--set", [f"expected one component, {name} has {len(subjects)}: name one of them"])
     for subject in subjects:
         if isinstance(subject, str):
             report = run_checks(subject)
         else:
-            report = run_checks(subject.load(), rows=given if subject.kind == "task" else None)
+            component: Any = subject.load()
+            asked = override({}, options)
+            config = structure(component.Config, asked, source="--set", owner=str(subject)) if asked else None
+            report = run_checks(component, config, rows=given if subject.kind == "task" else None)
         if not quiet:
             sys.stderr.write(f"{report}\n")
         reports.append(report)

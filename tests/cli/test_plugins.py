@@ -72,9 +72,13 @@ def test_a_task_that_wants_labels_is_checked_on_rows(lmkit: Lmkit, tmp_path: Pat
     assert alone.stdout.endswith("A task that wants more than a text needs rows: --rows FILE\n")
     rows = tmp_path / "rows.jsonl"
     texts = ("a good film of old men", "so dull that nobody laughs", "the best of all songs", "we left before the end")
-    rows.write_text("".join(json.dumps({"text": t, "label": "ab"[n % 2]}) + "\n" for n, t in enumerate(texts)))
-    done = lmkit("plugins", "check", "classification", "--rows", rows, "--quiet")
+    rows.write_text("".join(json.dumps({"text": t, "side": "ab"[n % 2]}) + "\n" for n, t in enumerate(texts)))
+    done = lmkit("plugins", "check", "classification", "--rows", rows, "--set", "label_column=side", "--quiet")
     assert done.stdout == "classification: 19 checks ran, 0 failed\n"
     rows.write_text(rows.read_text() + "[]\n")
     refused = lmkit("plugins", "check", "classification", "--rows", rows, "--quiet", status=2)
     assert f"{rows}:5: not a JSON object: a list" in refused.stderr
+    refused = lmkit("plugins", "check", "classification", "--set", "colum=a", status=2)
+    assert 'colum: unknown key for task "classification"' in refused.stderr
+    refused = lmkit("plugins", "check", "lmkit-bert", "--set", "column=a", status=2)
+    assert "expected one component, lmkit-bert has" in refused.stderr
