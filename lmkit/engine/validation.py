@@ -98,10 +98,11 @@ class Validator:
                 return
             more = self.judge.metrics(name) if self.judge is not None else {}
             means = totals.means
+            told = {what: value for what, value in means.items() if what.partition(".")[2] not in more}
             yield Evaluated(
                 step=step,
                 name=name,
                 loss=sum(weight * means[term] for term, weight in self.weights.items()),
-                terms={**means, **more},
+                terms={**told, **more},
                 seconds=time.perf_counter() - begun,
             )
