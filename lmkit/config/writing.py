@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import attrs
 import cattrs
@@ -37,7 +37,9 @@ def dumps(data: Mapping[str, Any]) -> str:
 
 @cache
 def describe(cls: type[Any]) -> Mapping[str, str]:
-    """The sentence below each field of a Config, from its source; fields without one are left out."""
+    """The sentence below each field of a Config, from its source, with the values that the field may have where those
+    are listed in its type; fields without a sentence are left out.
+    """
     sentences: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if attrs.has(base):
@@ -49,7 +51,19 @@ def describe(cls: type[Any]) -> Mapping[str, str]:
                 match before, after:
                     case ast.AnnAssign(target=ast.Name(name)), ast.Expr(value=ast.Constant(value=str(sentence))):
                         sentences[name] = " ".join(sentence.split())
-    return {field.alias: sentences[field.name] for field in attrs.fields(cls) if field.name in sentences}
+    fields = [field for field in attrs.fields(cls) if field.name in sentences]
+    return {field.alias: " ".join([sentences[field.name], *_listed(cls, field.name)]) for field in fields}
+
+
+def _listed(cls: type[Any], name: str) -> list[str]:
+    """A sentence with the words that a field's type lists."""
+    try:
+        kind = get_type_hints(cls).get(name)
+    except NameError:  # of a class that was made in a function
+        return []
+    kinds = [kind] if get_origin(kind) is Literal else get_args(kind)
+    words = [str(word) for one in kinds if get_origin(one) is Literal for word in get_args(one)]
+    return [f"One of {', '.join(words)}."] if len(words) > 1 else []
 
 
 def commented(sections: Mapping[str, tuple[Mapping[str, Any], attrs.AttrsInstance | None]]) -> str:

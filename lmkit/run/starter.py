@@ -9,11 +9,13 @@ from typing import Any
 from lmkit.config import commented
 from lmkit.errors import FitError, LmkitError, PluginError, UnknownComponentError
 from lmkit.interfaces import Objective
+from lmkit.lora import Lora
 from lmkit.model import why_not
 from lmkit.registry import Component, Registry
 from lmkit.spelling import did_you_mean
 
 _HEAD = "# For: {use}. Every value below is the default; [data] is an example.\n\n"
+_LORA = "# Without the first sign of each line: low-rank updates are trained instead of the encoder's matrices.\n"
 _PAGE = ("To be, or not to be, that is the question.",)
 
 
@@ -30,7 +32,8 @@ def starter(name: str, *, local_files: Sequence[Path | str] = ()) -> str:
         return _HEAD.format(use=use) + commented(top | _pretraining(registry, registry.find("objective", name)))
     if "task" in kinds:
         use = "lmkit finetune DIR THIS --run DIR2"
-        return _HEAD.format(use=use) + commented(top | _finetuning(registry.find("task", name)))
+        lora = "".join(f"# {line}\n" for line in commented({"lora": ({}, Lora())}).splitlines())
+        return f"{_HEAD.format(use=use)}{commented(top | _finetuning(registry.find('task', name)))}\n{_LORA}{lora}"
     raise UnknownComponentError(f'no objective or task is named "{name}". {_installed(registry, name)}')
 
 

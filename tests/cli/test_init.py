@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lmkit.lora import Lora
 from lmkit.recipe import read_finetuning, read_pretraining
 from lmkit.registry import default_registry
 from lmkit.run.starter import starter
@@ -35,8 +36,14 @@ def test_every_objective_has_a_file_that_is_a_whole_recipe(name: str) -> None:
 
 @pytest.mark.parametrize("name", names("task"))
 def test_every_task_has_a_file_that_is_a_whole_recipe(name: str) -> None:
-    recipe = read_finetuning(tomllib.loads(starter(name)))
+    text = starter(name)
+    recipe = read_finetuning(tomllib.loads(text))
     assert recipe.task.component.use == name
+    assert "One of muon, adamw." in text
+    before, lora = text.split("# [lora]\n")
+    table = "\n".join(line.removeprefix("# ") for line in lora.splitlines())
+    adapted = read_finetuning(tomllib.loads(f"{before}[lora]\n{table}"))
+    assert adapted.lora == Lora()
 
 
 def test_a_file_is_written_once_and_never_over_another(lmkit: Lmkit, tmp_path: Path) -> None:
