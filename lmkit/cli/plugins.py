@@ -86,11 +86,10 @@ def check_plugin(
     quiet: bool = False,
 ) -> Answer:
     """Run the conformance kit on a component, or on all of a distribution."""
-    from lmkit.config import override, structure
     from lmkit.errors import ConfigError
     from lmkit.registry import Registry
     from lmkit.run.predict import good_rows_of
-    from lmkit.testing import run_checks
+    from lmkit.testing.conformance import configured, run_checks
 
     given = None if rows is None else list(good_rows_of(rows))
 
@@ -103,10 +102,8 @@ def check_plugin(
         if isinstance(subject, str):
             report = run_checks(subject)
         else:
-            component: Any = subject.load()
-            asked = override({}, options)
-            config = structure(component.Config, asked, source="--set", owner=str(subject)) if asked else None
-            report = run_checks(component, config, rows=given if subject.kind == "task" else None)
+            config = configured(subject, options) if options else None
+            report = run_checks(subject.load(), config, rows=given if subject.kind == "task" else None)
         if not quiet:
             sys.stderr.write(f"{report}\n")
         reports.append(report)

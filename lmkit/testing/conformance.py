@@ -10,9 +10,11 @@ import attrs
 import torch
 
 from lmkit.batch import Example
+from lmkit.config import override, structure
 from lmkit.errors import ConfigError, FitError, PluginError
 from lmkit.interfaces import Encoder, Objective, Task, Tokenizer
 from lmkit.interfaces.task import Row
+from lmkit.registry import Component
 from lmkit.testing import (
     encoder_members,
     encoder_states,
@@ -44,6 +46,12 @@ def run_checks(component: type[Any] | str, config: Any = None, **more: Any) -> R
     """What the checks of a component find; arguments as for `checks`."""
     name = component if isinstance(component, str) else f'{_kind(component)} "{component.name}"'
     return report(name, checks(component, config, **more))
+
+
+def configured(component: Component, assignments: Sequence[str]) -> Any:
+    """A component's Config with fields as in "label_column=year"; raises ConfigError for what it does not have."""
+    fields = override({}, assignments)
+    return structure(component.load().Config, fields, source="--set", owner=str(component))
 
 
 def checks(
