@@ -28,11 +28,12 @@ def classifier(tmp_path_factory: pytest.TempPathFactory, bert: lmkit.Run) -> lmk
 
 
 def test_one_text_or_one_row_is_no_list_of_them(classifier: lmkit.Run) -> None:
+    mixed: list[Any] = ["The fox.", 5]
     for one in ("The fox.", {"text": "The fox."}):
         with pytest.raises(lmkit.DataError, match="expected a list of rows or texts, got one"):
             classifier.predict(one)
     with pytest.raises(lmkit.DataError, match="row 1: expected a dict or a text, got int"):
-        list(classifier.predict(["The fox.", 5]))  # type: ignore[list-item]
+        list(classifier.predict(mixed))
 
 
 def test_a_fine_tuning_that_was_stopped_before_it_began_begins(bert: lmkit.Run, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -90,10 +90,12 @@ def language_model(objective: type[Objective[Any]], tokenizer: ByteTokenizer) ->
 @pytest.mark.parametrize("normalize", ["none", "tokens", "bytes"])
 @pytest.mark.parametrize(("objective", "scored"), [(Continuing, log_likelihoods), (Denoising, pseudo_log_likelihoods)])
 def test_a_language_model_chooses_the_likeliest_ending(
-    objective: type[Objective[Any]], scored: Callable[..., list[float]], normalize: str
+    objective: type[Objective[Any]],
+    scored: Callable[..., list[float]],
+    normalize: Literal["none", "tokens", "bytes"],
 ) -> None:
     encoder, head = language_model(objective, TOKENIZER)
-    task = MultipleChoice(MultipleChoice.Config(normalize=normalize), TOKENIZER)  # type: ignore[arg-type]
+    task = MultipleChoice(MultipleChoice.Config(normalize=normalize), TOKENIZER)
     row = {"prompt": "The old man", "endings": ["walked on.", "é", " sat"]}
     [answer] = task.predict(encoder, head, [row], batch_tokens=512)
     sums, sizes = [], []
