@@ -31,12 +31,12 @@ Changes = Annotated[
         default_factory=list,
     ),
 ]
-TaskOptions = Annotated[
+ConfigOptions = Annotated[
     list[str],
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change a field of the task, such as top_k=3.",
+        help="Change a field of the task's or component's Config, such as top_k=3.",
         show_default=False,
         default_factory=list,
     ),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lmkit.cli.answer import Answer
-from lmkit.cli.command import Folder, LocalFiles, TaskOptions
+from lmkit.cli.command import ConfigOptions, Folder, LocalFiles
 from lmkit.cli.table import table
 
 
@@ -38,7 +38,7 @@ def evaluate(
         ),
     ],
     task: Annotated[str | None, typer.Option(metavar="NAME", help="A task that reads the run's head.")] = None,
-    options: TaskOptions,
+    options: ConfigOptions,
     local_files: LocalFiles,
 ) -> Answer:
     """Score a run on text, on rows or on minimal pairs."""

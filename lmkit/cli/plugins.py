@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lmkit.cli.answer import Answer
-from lmkit.cli.command import LocalFiles
+from lmkit.cli.command import ConfigOptions, LocalFiles
 
 if TYPE_CHECKING:
     from lmkit.registry import Component, Plugin
@@ -72,16 +72,7 @@ def check_plugin(
     rows: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Rows, four or more, for a task that wants labels.")
     ] = None,
-    options: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set a field of the component's Config, such as label_column=year.",
-            show_default=False,
-            default_factory=list,
-        ),
-    ],
+    options: ConfigOptions,
     local_files: LocalFiles,
     quiet: bool = False,
 ) -> Answer:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from lmkit.cli.answer import Answer, as_json
-from lmkit.cli.command import Folder, LocalFiles, TaskOptions
+from lmkit.cli.command import ConfigOptions, Folder, LocalFiles
 from lmkit.errors import DataError
 
 
@@ -24,7 +24,7 @@ def predict(
     rows: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Rows to answer: .jsonl, .conll and the like, or - for stdin.")
     ] = None,
-    options: TaskOptions,
+    options: ConfigOptions,
     local_files: LocalFiles,
 ) -> Answer:
     """Answer texts or rows, a JSON line each."""
