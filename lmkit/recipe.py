@@ -229,8 +229,8 @@ def _read(cls: type[R], source: Any, overrides: Iterable[str], local_files: Sequ
 
 def _one_budget(data: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """`data`, where an override of the budget, such as "train.minutes=1", takes the place of the file's own."""
-    named = {override.partition("=")[0].strip().removeprefix("train.") for override in overrides}
-    chosen, train = named & _BUDGETS, data.get("train")
+    named = {override.partition("=")[0].strip() for override in overrides}
+    chosen, train = {key for key in _BUDGETS if f"train.{key}" in named}, data.get("train")
     if not chosen or not isinstance(train, Mapping):
         return data
     return {**data, "train": {key: value for key, value in train.items() if key not in _BUDGETS - chosen}}

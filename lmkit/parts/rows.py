@@ -24,7 +24,8 @@ def value_of(row: Mapping[str, Any], column: str) -> Any:
 
 def has_value(row: Mapping[str, Any], column: str) -> bool:
     """Whether a row has something in `column`: neither null nor, as an empty cell of a table is read, an empty text."""
-    return row.get(column) not in (None, "")
+    value = row.get(column)
+    return value is not None and not (isinstance(value, str) and not value)  # an array has no one truth
 
 
 def text_of(row: Mapping[str, Any], column: str) -> str:

@@ -1,12 +1,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lmkit.errors import DataError
-from lmkit.parts.rows import WAITING, answer, text_of
+from lmkit.parts.rows import WAITING, answer, has_value, text_of
 
 
 @pytest.mark.parametrize(
@@ -84,3 +85,8 @@ def test_rows_are_answered_while_they_come() -> None:
     assert read <= 22
     errors = answer(({"text": "!"} for _ in range(10 * WAITING)), shout, len, lambda texts: texts, batch_tokens=10)
     assert sum(1 for _ in errors) == 10 * WAITING
+
+
+def test_a_value_is_there_unless_it_is_null_or_an_empty_text() -> None:
+    row = {"null": None, "empty": "", "zero": 0, "no": False, "none": [], "some": np.zeros(2)}
+    assert [name for name in (*row, "absent") if has_value(row, name)] == ["zero", "no", "none", "some"]

@@ -25,7 +25,7 @@ from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.heads import HEAD_AT_ONCE
 from lmkit.parts.inference import inference
-from lmkit.parts.rows import answer, batches, text_of
+from lmkit.parts.rows import answer, batches, has_value, text_of
 from lmkit_bert.mlm import MaskedConfig, MaskedLanguageModelling
 from lmkit_bert.words import Hole, WordFiller
 
@@ -157,7 +157,7 @@ class FillMask(Task):
 
     def _right(self, row: Row) -> list[str]:
         given = row.get(self.config.answer_column)
-        words = [] if given in (None, "") else [given] if isinstance(given, str) else given
+        words = [] if not has_value(row, self.config.answer_column) else [given] if isinstance(given, str) else given
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise DataError(
                 f'column "{self.config.answer_column}": wanted a word or a list of words, got {given!r:.40}'
