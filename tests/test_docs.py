@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 import typer.main
 
+from lmkit import hookspecs
 from lmkit.cli.app import _app
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     path
-    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("lmkit/**/*.md"), *ROOT.glob("plugins/*/README.md")])
+    for path in sorted(
+        [*ROOT.glob("*.md"), *ROOT.glob("lmkit/**/*.md"), ROOT / "plugins/README.md", *ROOT.glob("plugins/*/README.md")]
+    )
     if path.name != "robin_hood.md"
 ]
 
@@ -75,3 +79,18 @@ def test_every_hook_is_documented_with_what_it_returns():
     assert len(hooks) == 6
     for name, hook in hooks.items():
         assert "{name:" in inspect.getdoc(hook), name
+
+
+def test_the_hooks_are_documented_with_their_arguments():
+    text = (ROOT / "plugins/README.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"^\| `(lmkit_[a-z]+)\((.*?)\)` \|", text, re.MULTILINE))
+    hooks = {name: hook for name, hook in vars(hookspecs).items() if hasattr(hook, "lmkit_spec")}
+    assert len(hooks) == 6
+    assert documented == {name: ", ".join(inspect.signature(hook).parameters) for name, hook in hooks.items()}
+
+
+def test_every_distribution_is_in_the_tables():
+    for path in (ROOT / "README.md", ROOT / "plugins/README.md"):
+        text = path.read_text(encoding="utf-8")
+        for folder in ROOT.glob("plugins/lmkit-*"):
+            assert f"[{folder.name}](" in text, f"{path.name} does not name {folder.name}"

@@ -6,6 +6,7 @@ comes from the wheels alone.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -102,3 +103,31 @@ def test_the_module_is_the_command(environment: Path, tmp_path: Path) -> None:
     )
     assert by_module
     assert by_module == by_name
+
+
+def test_a_strangers_package_is_built_installed_checked_and_trained(
+    archives: Path, environment: Path, tmp_path: Path
+) -> None:
+    """examples/your-own-plugin, of which lmkit knows nothing, as its author would publish it."""
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "examples" / "your-own-plugin", source)
+    run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path, source, cwd=tmp_path)
+    [wheel] = tmp_path.glob("lmkit_ripple-*.whl")
+    options = ("--no-deps", "--no-index", "--no-compile", "--quiet", "--target", tmp_path / "site")
+    run(sys.executable, "-m", "pip", "install", *options, wheel, cwd=tmp_path)
+
+    def command(*words: str | Path) -> str:
+        code = f"import site; site.addsitedir({str(tmp_path / 'site')!r}); from lmkit.cli import main; main()"
+        return run(environment / "python", "-c", code, *words, cwd=tmp_path)
+
+    listed = json.loads(command("plugins", "--json"))["components"]
+    assert {c["name"] for c in listed if c["distribution"] == "lmkit-ripple"} == {"ripple", "reorder"}
+    report = json.loads(command("plugins", "check", "lmkit-ripple", "--json", "--quiet"))
+    assert report["passed"], report
+    (tmp_path / "book.md").write_text("\n\n".join(["Robin Hood drew his bow, and the sheriff ran."] * 60))
+    settings = ["data.train=book.md", "tokenizer.vocab_size=300", "train.steps=4", "train.batch_tokens=512"]
+    fast = ["encoder.width=32", "train.compile=off", "train.precision=fp32", "train.threads=1"]
+    sets = [word for setting in settings + fast for word in ("--set", setting)]
+    command("pretrain", source / "pretrain.toml", "--run", "run", "--quiet", *sets)
+    answer = json.loads(command("predict", "run", "--task", "fill-mask", "Robin drew his [MASK]."))
+    assert len(answer["masks"][0]) == 5

@@ -19,7 +19,7 @@ from lmkit.cli.evaluate import evaluate
 from lmkit.cli.failure import fail
 from lmkit.cli.finetune import finetune
 from lmkit.cli.init import init
-from lmkit.cli.plugins import check_plugin, list_plugins
+from lmkit.cli.plugins import check_plugin, list_plugins, new_plugin, plugins_matrix
 from lmkit.cli.predict import predict
 from lmkit.cli.pretrain import pretrain
 from lmkit.cli.resume import resume
@@ -70,6 +70,8 @@ def _app() -> typer.Typer:
     data.command("build")(command(build))
     plugins = _Typer(help="List what is installed (the default), or check a component.", cls=_ListsByDefault)
     plugins.command("list")(command(list_plugins))
+    plugins.command("matrix")(command(plugins_matrix))
+    plugins.command("new")(command(new_plugin))
     plugins.command("check")(command(check_plugin))
     app.add_typer(data, name="data")
     app.add_typer(plugins, name="plugins")

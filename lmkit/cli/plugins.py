@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +14,6 @@ from lmkit.cli.command import ConfigOptions, LocalFiles
 
 if TYPE_CHECKING:
     from lmkit.registry import Component, Plugin
-
-_CHECKED = ("tokenizer", "encoder", "objective", "task")
 
 
 def list_plugins(*, local_files: LocalFiles) -> Answer:
@@ -109,11 +107,57 @@ def check_plugin(
     return Answer.of(data, *failed, verdict, status=0 if passed else 1)
 
 
+def plugins_matrix(*, local_files: LocalFiles) -> Answer:
+    """Say which tokenizers, encoders, objectives and tasks fit together, and why the others do not."""
+    from lmkit.registry import Registry
+    from lmkit.run.matrix import matrix
+
+    found = matrix(Registry(local_files))
+    return Answer.of(found, *_matrix_lines(found))
+
+
+def _matrix_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    for name, pairs in found["tables"].items():
+        columns = list(dict.fromkeys(pair.second for pair in pairs))
+        rows = list(dict.fromkeys(pair.first for pair in pairs))
+        fits = {(pair.first, pair.second): not pair.reason for pair in pairs}
+        width = max(map(len, rows), default=0)
+        yield f"{name}: {found['fitting'][name]} of {len(pairs)} fit"
+        yield f"  {'':{width}}  {'  '.join(columns)}".rstrip()
+        for row in rows:
+            cells = ("yes" if fits[row, column] else "-" for column in columns)
+            marks = "  ".join(cell.ljust(len(column)) for cell, column in zip(cells, columns, strict=True))
+            yield f"  {row:{width}}  {marks}".rstrip()
+        yield from (f"  - {reason}" for reason in dict.fromkeys(pair.reason for pair in pairs if pair.reason))
+    yield f"{found['triples']} of tokenizer x encoder x objective fit"
+
+
+def new_plugin(
+    kind: Annotated[str, typer.Argument(help="tokenizer, encoder, objective or task.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="What a config calls it, such as my-encoder.", show_default=False)],
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="A new folder; by default NAME.")
+    ] = None,
+) -> Answer:
+    """Write a package with a component that installs and passes the kit as it is."""
+    from lmkit.run.package import new_package
+
+    folder = output or Path(name)
+    files = new_package(kind, name, folder)
+    return Answer.of(
+        {"folder": str(folder), "files": files},
+        f"wrote {folder}: {', '.join(str(file.relative_to(folder)) for file in files)}",
+        f"Next: pip install -e {folder} && lmkit plugins check {name}",
+    )
+
+
 def _subjects(name: str, plugins: Sequence[Plugin]) -> list[Component | str]:
     """The components of that name, or a distribution's name and all that it offers."""
     from lmkit.errors import UnknownComponentError
+    from lmkit.run.package import KINDS
 
-    offered = [c for plugin in plugins for c in plugin.components if c.kind in _CHECKED]
+    offered = [c for plugin in plugins for c in plugin.components if c.kind in KINDS]
     if found := [c for c in offered if name in (c.name, c.use, f"{c.distribution}:{c.name}")]:
         return list(found)
     if any(plugin.distribution == name for plugin in plugins):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lmkit.config.strict import Wrong, got, strict_converter
+from lmkit.config.strict import Typed, Wrong, got, strict_converter
 from lmkit.errors import ConfigError
 
 T = TypeVar("T")
@@ -95,6 +95,8 @@ def collect(
 def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
     """A copy of `data` with assignments such as "encoder.layers=6"; a value that is no TOML is a str.
 
+    Relative paths among them start at the working directory, wherever those of `data` do.
+
     Raises ConfigError for what is no assignment, or goes through a value that is no table.
     """
     problems = Problems()
@@ -124,9 +126,20 @@ def _value(text: str) -> Any:
     try:
         parsed = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
-        return text
+        return Typed(text)
     plain = parsed.keys() == {"value"} and isinstance(parsed["value"], (bool, int, float, str, list, dict))
-    return parsed["value"] if plain else text
+    return _typed(parsed["value"] if plain else text)
+
+
+def _typed(value: Any) -> Any:
+    match value:
+        case str():
+            return Typed(value)
+        case list():
+            return [_typed(item) for item in value]
+        case dict():
+            return {key: _typed(item) for key, item in value.items()}
+    return value
 
 
 def _deeper(value: Any, levels: int) -> bool:

@@ -26,6 +26,10 @@ Hook = Callable[[Any, Any], Any]
 _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
 
 
+class Typed(str):
+    """Text of a command line, where a relative path starts at the working directory, not at a file's folder."""
+
+
 @attrs.frozen
 class Flaw:
     """One thing that is wrong, at `where` below the value that a hook was given (".heads", "[2]")."""
@@ -57,7 +61,7 @@ def _mismatch(wanted: str, value: Any, advice: str = "") -> Wrong:
 
 
 def got(value: Any) -> str:
-    kind = {dict: "table", type(None): "nothing"}.get(type(value), type(value).__name__)
+    kind = {dict: "table", type(None): "nothing", Typed: "str"}.get(type(value), type(value).__name__)
     return kind if value is None else f"{kind} {_clipped.repr(value)}"
 
 
@@ -96,6 +100,7 @@ def strict_converter(folder: Path | None) -> cattrs.Converter:
 
 def _scalar_hook(scalar: type) -> Hook:
     def structure(value: Any, _: Any) -> Any:
+        value = _plain(value)
         whole = type(value) is int and scalar is float and abs(value) < 2**1000
         if type(value) is not scalar and not whole:
             raise _mismatch(scalar.__name__, value)
@@ -111,14 +116,19 @@ def _path_hook(folder: Path | None) -> Hook:
         if not isinstance(value, (str, Path)):
             raise _mismatch("path", value)
         try:
-            return locate(str(value), folder)
+            return locate(str(value), None if isinstance(value, Typed) else folder)
         except ValueError as error:
             raise Wrong([Flaw("", str(error))]) from None
 
     return structure
 
 
+def _plain(value: Any) -> Any:
+    return str(value) if type(value) is Typed else value
+
+
 def _literal(value: Any, literal: Any) -> Any:
+    value = _plain(value)
     for choice in get_args(literal):
         if type(choice) is type(value) and choice == value:
             return choice
@@ -194,11 +204,12 @@ def _union_hook(kind: Any, converter: cattrs.BaseConverter) -> Hook:
         if value is None and types.NoneType in get_args(kind):
             return None
         flaws: list[Flaw] = []
-        for member in sorted(members, key=lambda m: m is not type(value)):  # 3 stays an int where int is a member
+        given = type(_plain(value))
+        for member in sorted(members, key=lambda m: m is not given):  # 3 stays an int where int is a member
             try:
                 return converter.structure(value, member)
             except Wrong as wrong:
-                fits = member is type(value) or (member is Path and isinstance(value, str)) or wrong.flaws[0].where
+                fits = member is given or (member is Path and isinstance(value, str)) or wrong.flaws[0].where
                 if len(members) == 1 or fits:  # the right shape, but wrong
                     flaws += wrong.flaws
         raise Wrong(flaws) if flaws else _mismatch(_wanted(kind), value)

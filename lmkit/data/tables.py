@@ -49,13 +49,14 @@ def read_table(file: File, tally: Tally, *, longest_bytes: int, column: str | No
         case _:
             rows = _arrow(_dataset(file.path, column), file.path, tally)
     for row in rows:
-        if problem := _bad_row(row):
+        if problem := bad_text(row):
             tally.leave_out("bad text", f"{row.place}: {problem}", "Repair the row")
         else:
             yield row
 
 
-def _bad_row(row: Row) -> str | None:
+def bad_text(row: Row) -> str | None:
+    """What is wrong with the characters of a row's texts, if something is."""
     try:
         return _bad_text(row)
     except RecursionError:

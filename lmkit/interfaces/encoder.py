@@ -22,10 +22,14 @@ class HeadStyle:
     """A dense layer, activation and norm between hidden states and the vocabulary (BERT)."""
     activation: str = "gelu"
     """Of the transform: "gelu" (exact), "gelu_tanh", "relu", "relu2", "silu" or "tanh"."""
+    transform_bias: bool = True
+    """Whether the transform's dense layer and its norm have biases."""
     eps: float = 1e-5
     """Of the transform's layer norm."""
     bias: bool = False
     """A bias for each token of the vocabulary."""
+    softcap: float | None = None
+    """Keeps the vocabulary's scores between this and its negative, by tanh."""
 
 
 @attrs.frozen
@@ -36,6 +40,8 @@ class Renamed:
     """Several: theirs, concatenated along the first dimension, are ours."""
     transposed: bool = False
     """Theirs is stored as [in, out] (GPT-2's Conv1D)."""
+    sizes: tuple[int, ...] = ()
+    """How large each of several is along that dimension; by default all are alike."""
 
 
 class Encoder(nn.Module, ABC):

@@ -32,6 +32,8 @@ class Objective(ABC, Generic[Its]):
     """What it needs of an encoder: of the class, or of an instance whose config decides."""
     needs_context: ClassVar[bool] = False
     """Whether its batches carry a second Packed for the encoder to read across."""
+    tokenizer_fields: ClassVar[Mapping[str, Any]] = {}
+    """Fields of a tokenizer's Config by which a new one gets the special tokens that it needs, where it has them."""
     pools: bool = False
     """Whether its loss uses `Encoder.pool`; where not, the encoder's pooler is frozen."""
 
@@ -68,5 +70,8 @@ class Objective(ABC, Generic[Its]):
         return self.loss(encoder, head, batch)
 
     def head_roles(self, head: nn.Module) -> Mapping[str, str]:
-        """Head parameter -> "head" or "scalar": heads go to AdamW, scalars are not decayed."""
+        """Head parameter -> "head" or "scalar": heads go to AdamW, scalars are not decayed.
+
+        Matrices of a network within the head may be "hidden" or "hidden/N", as an encoder's are.
+        """
         return {name: "head" if p.ndim >= 2 else "scalar" for name, p in head.named_parameters()}

@@ -19,7 +19,8 @@ class Vocabulary:
     size: int
     """Ids run from 0 to size - 1."""
     special: Mapping[str, int]
-    """Special ids by role: "pad" always; "unk", "cls", "sep", "mask", "bos", "eos" where the tokenizer has them.
+    """Special ids by role: "pad" always; "unk", "cls", "sep", "mask", "bos", "eos" where the tokenizer has them, and
+    "fim_prefix", "fim_suffix", "fim_middle", "mark_0", "mark_1", ... where it was asked for them.
     "eos" ends a document: it is added after a document's last token before the document is cut into blocks."""
     word_starts: npt.NDArray[np.bool_] = attrs.field(repr=False)
     """[size] whether a token begins a word; special tokens do."""

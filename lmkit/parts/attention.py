@@ -8,6 +8,7 @@ in fp32 up to 128 (72 against 121 ms); above that the fused kernel wins, and its
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -19,27 +20,33 @@ from lmkit.batch import Cache, Packed
 _PRODUCTS_UP_TO = {torch.bfloat16: 512, torch.float16: 512, torch.float32: 128}
 
 
-def attention_mask(inputs: Packed) -> Tensor:
+def attention_mask(inputs: Packed, window: int | None = None) -> Tensor:
     """Who sees whom: [R, 1, row_tokens, keys] bool, True where a query (third axis) may look at a key (fourth).
 
-    Within a row a token sees its own sequence only, up to its reach.  With a KeyValueCache keys are the cache's slots.
+    Within a row a token sees its own sequence only, up to its reach, and no further than `window` tokens either way.
+    With a KeyValueCache keys are the cache's slots.
     """
     rows, length = inputs.rows, inputs.row_tokens
     positions = inputs.positions.view(rows, length)
+    reach = positions
+    if inputs.attention == "mixed" and inputs.reach is not None:
+        reach = inputs.reach.view(rows, length)
     if isinstance(inputs.cache, KeyValueCache):
         slots = torch.arange(inputs.cache.capacity, device=positions.device)
-        return (slots <= positions[:, :, None])[:, None]
+        seen = slots <= reach[:, :, None]
+        return (seen if window is None else seen & ((slots - positions[:, :, None]).abs() <= window))[:, None]
     documents = inputs.documents.view(rows, length)
     same = documents[:, :, None] == documents[:, None, :]
+    if window is not None:
+        same &= (positions[:, :, None] - positions[:, None, :]).abs() <= window
     if inputs.attention == "bidirectional":
         return same[:, None]
-    reach = positions if inputs.attention == "causal" or inputs.reach is None else inputs.reach.view(rows, length)
     return (same & (positions[:, None, :] <= reach[:, :, None]))[:, None]
 
 
-def attention_bias(inputs: Packed, dtype: torch.dtype) -> Tensor:
+def attention_bias(inputs: Packed, dtype: torch.dtype, window: int | None = None) -> Tensor:
     """`attention_mask` as what is added to scores: 0 where seen, -inf elsewhere; made once a batch, for all layers."""
-    mask = attention_mask(inputs)
+    mask = attention_mask(inputs, window)
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -math.inf)
 
 
@@ -49,15 +56,19 @@ def compute_dtype(states: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dropout: float = 0.0) -> Tensor:
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dropout: float = 0.0, *, scale: float | None = None
+) -> Tensor:
     """Scaled dot-product attention of [R, H, L, D] queries over [R, H, K, D] keys and values; returns [R, H, L, D].
 
-    `bias` [R, 1, L, K] is added to the scores.  (Vaswani et al. 2017, section 3.2.1.)
+    `bias` [R, 1 or H, L, K] is added to the scores, which are multiplied by `scale`, D^-1/2 by default.  (Vaswani et
+    al. 2017, section 3.2.1.)
     """
     longest = _PRODUCTS_UP_TO.get(query.dtype, 0) if query.device.type == "cpu" else 0
     if key.shape[2] > longest:
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype), dropout_p=dropout)
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        mask = bias.to(query.dtype)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scale)
+    scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.transpose(-1, -2)
     probabilities = torch.softmax(scores + bias, dim=-1, dtype=query.dtype)
     if dropout:
         probabilities = F.dropout(probabilities, dropout)
@@ -98,9 +109,9 @@ class KeyValueCache(Cache):
         values.scatter_(2, slots, value)
         return keys[:, :, : self.capacity], values[:, :, : self.capacity]
 
-    def select(self, rows: Tensor) -> KeyValueCache:
+    def select(self, rows: Tensor) -> Self:
         """A cache of these rows only, in this order."""
-        chosen = KeyValueCache.__new__(KeyValueCache)
+        chosen = type(self).__new__(type(self))
         chosen.capacity = self.capacity
         chosen._shape = (len(rows), *self._shape[1:])
         chosen._keys = [None if k is None else k[rows] for k in self._keys]

@@ -1,4 +1,7 @@
-"""BLEU (Papineni et al. 2002) in sums, by the library sacrebleu: counts of one text, the score of many texts' sums."""
+"""BLEU (Papineni et al. 2002) and chrF (Popovic 2015) in sums, by the library sacrebleu.
+
+Counts of one text beside the gold one, and the score of many texts' sums.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,22 @@ def bleu(total: Mapping[str, float]) -> float:
     return float(score.score)
 
 
+def chrf_counts(said: str, gold: str) -> dict[str, float]:
+    """What chrF counts of a text beside the gold one: n-grams of characters said, gold, and in both, for each n.
+
+    Raises FitError where sacrebleu is not installed.
+    """
+    [counts] = _chrf()._extract_corpus_statistics([said], [[gold]])
+    return {f"chrf_{number}": float(count) for number, count in enumerate(counts)}
+
+
+def chrf(total: Mapping[str, float]) -> float:
+    """chrF of a corpus from the sums of `chrf_counts`, from 0 to 100, as sacrebleu's defaults have it."""
+    count = sum(name.startswith("chrf_") for name in total)
+    score = _chrf()._compute_score_from_stats([int(total[f"chrf_{number}"]) for number in range(count)])
+    return float(score.score)
+
+
 @cache
 def _sacrebleu() -> Any:
     if find_spec("sacrebleu") is None:
@@ -43,3 +62,11 @@ def _sacrebleu() -> Any:
     from sacrebleu.metrics.bleu import BLEU
 
     return BLEU
+
+
+@cache
+def _chrf() -> Any:
+    _sacrebleu()
+    from sacrebleu.metrics.chrf import CHRF
+
+    return CHRF()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lmkit.batch import Attention, Example, pack
+from lmkit.batch import Attention, Example, IntArray, pack
 from lmkit.interfaces import Encoder, Objective, Vocabulary
 from lmkit.parts.heads import VocabularyHead
-from lmkit.parts.losses import cross_entropy_sum
+from lmkit.parts.losses import LossConfig
 from lmkit.parts.scored import ScoredBatch
 
 
@@ -26,7 +26,7 @@ class Continuation(Objective[ScoredBatch]):
     head_kind = "next-token"
     attention: Attention = "causal"
 
-    def __init__(self, config: Any, vocabulary: Vocabulary) -> None:
+    def __init__(self, config: LossConfig, vocabulary: Vocabulary) -> None:
         self.config = config
         self._filler = vocabulary.special["pad"]
 
@@ -35,17 +35,17 @@ class Continuation(Objective[ScoredBatch]):
         return {self.name: 1.0}
 
     def build_head(self, encoder: Encoder) -> VocabularyHead:
-        return VocabularyHead(encoder, self.head_kind)
+        return VocabularyHead(encoder, self.head_kind, attention=self.attention)
 
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> ScoredBatch:
-        inputs, starts = pack(examples, attention=self.attention, filler=self._filler)
+        read = [self.prepared(example, progress) for example in examples]
+        reach = None if self.attention == "causal" else [self.reach(example) for example in read]
+        inputs, starts = pack(read, attention=self.attention, filler=self._filler, reach=reach)
         total = inputs.tokens.numel()
         weights = np.zeros(total, np.float32)
-        for example, start in zip(examples, starts, strict=True):
-            wanted = np.ones(len(example.tokens), bool) if example.target is None else np.array(example.target, bool)
-            wanted[np.cumsum((0, *example.lengths[:-1]))] = False
+        for example, start in zip(read, starts, strict=True):
             # The token at i is predicted from i - 1.
-            weights[start : start + len(wanted) - 1] = wanted[1:]
+            weights[start : start + len(example.tokens) - 1] = predicted(example)[1:]
         targets = np.zeros(total, np.int64)
         targets[:-1] = inputs.tokens.numpy()[1:]
         return ScoredBatch(
@@ -57,8 +57,37 @@ class Continuation(Objective[ScoredBatch]):
             weights=torch.from_numpy(weights),
         )
 
+    def prepared(self, example: Example, progress: float | None) -> Example:
+        """What is read and predicted of `example`; it is as long, or shorter."""
+        return example
+
+    def reach(self, example: Example) -> IntArray:
+        """[n] how far each token of a prepared example sees in its own sequence, where `attention` is "mixed"."""
+        raise NotImplementedError(f"{type(self).__name__} reads with mixed attention and does not say how far")
+
     def loss(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:
+        return self._sums(encoder, head, batch, self.config)
+
+    def measure(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:
+        """The cross entropy alone, whatever is added to it in training."""
+        return self._sums(encoder, head, batch, LossConfig())
+
+    def _sums(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch, config: LossConfig) -> dict[str, Tensor]:
         assert isinstance(head, VocabularyHead)
-        features = head.transform(encoder(batch.inputs))
-        embedding = encoder.token_embedding.weight
-        return {self.name: cross_entropy_sum(features, embedding, batch.targets, bias=head.bias, weights=batch.weights)}
+        hidden, embedding = encoder(batch.inputs), encoder.token_embedding.weight
+        return {self.name: head.loss_sum(hidden, embedding, batch.targets, batch.weights, config)}
+
+
+def predicted(example: Example) -> npt.NDArray[np.bool_]:
+    """[n] which tokens are predicted: those that its target marks, or all; a sequence's first never is."""
+    wanted = np.ones(len(example.tokens), bool) if example.target is None else np.array(example.target, bool)
+    wanted[np.cumsum((0, *example.lengths[:-1]))] = False
+    return wanted
+
+
+def sequences(example: Example) -> Iterator[slice]:
+    """Where each sequence of an example stands among its tokens."""
+    begin = 0
+    for length in example.lengths:
+        yield slice(begin, begin + length)
+        begin += length

@@ -8,8 +8,13 @@ from torch import Tensor, nn
 from lmkit.batch import Attention
 from lmkit.interfaces.encoder import Encoder
 from lmkit.parts.layers import ACTIVATIONS, draw_weights
+from lmkit.parts.losses import LossConfig, cross_entropy_sum
 
-_ATTENTION: dict[str, Attention] = {"token": "bidirectional", "next-token": "causal"}
+_ATTENTION: dict[str, Attention] = {
+    "token": "bidirectional",
+    "next-token": "causal",
+    "masked-next-token": "causal",
+}
 
 HEAD_AT_ONCE = 512
 """Positions whose scores of the whole vocabulary are held at once where answers are made."""
@@ -18,23 +23,28 @@ HEAD_AT_ONCE = 512
 class VocabularyHead(nn.Module):
     """Hidden states -> scores of the vocabulary, by the encoder's own token embedding (tied, so not stored here).
 
-    `kind` is its objective's `head_kind`, for tasks that read several and have to know which one they were given.
+    `kind` is its objective's `head_kind`, for tasks that read several and have to know which one they were given:
+    "token", "next-token", or "masked-next-token", whose masked tokens too are predicted from the position before.
+    `attention` is how the encoder reads for it, by default as the kind has it; "mixed": prompts are seen whole.
     """
 
-    def __init__(self, encoder: Encoder, kind: str | None = None) -> None:
+    def __init__(self, encoder: Encoder, kind: str | None = None, *, attention: Attention | None = None) -> None:
         super().__init__()
         self.kind = kind
+        self.attention = attention or _ATTENTION.get(kind or "")
         style, width = encoder.head_style, encoder.width
         self.activation = ACTIVATIONS[style.activation]
-        self.dense = nn.Linear(width, width) if style.transform else None
-        self.norm = nn.LayerNorm(width, eps=style.eps) if style.transform else None
+        biased = style.transform_bias
+        self.dense = nn.Linear(width, width, bias=biased) if style.transform else None
+        self.norm = nn.LayerNorm(width, eps=style.eps, bias=biased) if style.transform else None
         self.bias = nn.Parameter(torch.zeros(encoder.token_embedding.num_embeddings)) if style.bias else None
+        self.softcap = style.softcap
         draw_weights(self, 0.02)
 
     @property
-    def attention(self) -> Attention | None:
-        """How the encoder reads for it; None where it was not told its kind."""
-        return _ATTENTION.get(self.kind) if self.kind is not None else None
+    def shift(self) -> int:
+        """How many positions before a masked token it is predicted."""
+        return int(self.kind == "masked-next-token")
 
     def transform(self, hidden: Tensor) -> Tensor:
         """[N, width] what is multiplied with the embedding; the identity where the style has no transform."""
@@ -45,4 +55,19 @@ class VocabularyHead(nn.Module):
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
         """Logits [N, vocabulary] of `hidden` [N, width]."""
-        return nn.functional.linear(self.transform(hidden), embedding, self.bias)
+        logits = nn.functional.linear(self.transform(hidden), embedding, self.bias)
+        return logits if self.softcap is None else torch.tanh(logits.float() / self.softcap) * self.softcap
+
+    def loss_sum(
+        self, hidden: Tensor, embedding: Tensor, targets: Tensor, weights: Tensor, config: LossConfig
+    ) -> Tensor:
+        """Sum of the cross entropies of `hidden` [N, width] with `targets` [N], by `weights` [N]; keeps no logits."""
+        return cross_entropy_sum(
+            self.transform(hidden),
+            embedding,
+            targets,
+            bias=self.bias,
+            weights=weights,
+            softcap=self.softcap,
+            config=config,
+        )

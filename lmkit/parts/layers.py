@@ -29,6 +29,20 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 """By name; "gelu" is the exact one (Hendrycks and Gimpel 2016), "relu2" a squared ReLU (So et al. 2021)."""
 
 
+class RootMeanSquareNorm(nn.Module):
+    """Scales states to a root mean square of 1, times a weight (Zhang and Sennrich 2019, section 4); in float32."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, states: Tensor) -> Tensor:
+        wide = states.float()
+        scaled = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return self.weight * scaled.to(states.dtype)
+
+
 def draw_weights(module: nn.Module, deviation: float) -> None:
     """Draw every matrix under `module` from N(0, deviation), and zero biases; norms keep ones and zeros."""
     for part in module.modules():

@@ -8,19 +8,44 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import torch
+from attrs import validators
 from torch import Tensor
 
 CHUNK = 512
 """Positions whose logits are held at once: with 8,192 tokens of vocabulary they then fit a CPU's cache."""
 
 
+@attrs.frozen(kw_only=True)
+class LossConfig:
+    """What an objective over the vocabulary may add to its cross entropy in training; nothing by default."""
+
+    label_smoothing: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
+    """Share of a target that goes to all tokens alike (Szegedy et al. 2016, section 7)."""
+    z_loss: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.le(1)])
+    """Weight of the squared logarithm of the softmax's normalizer, such as 1e-4 (Chowdhery et al. 2022, section 5)."""
+
+
 class _ChunkedCrossEntropy(torch.autograd.Function):
-    """Sum over n of weights[n] * -log softmax(features[n] @ embedding.T + bias)[targets[n]]."""
+    """Sum over n of weights[n] * -log softmax(cap(features[n] @ embedding.T + bias))[targets[n]], and more.
+
+    More is what a LossConfig asks for.  With p the softmax of the (capped) logits and log Z its normalizer's logarithm,
+    the slope of one position is p (1 + 2 z log Z) - smoothing / vocabulary - (1 - smoothing) [target], and through the
+    cap times 1 - tanh^2.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, embedding: Tensor, bias: Tensor | None, targets: Tensor, weights: Tensor
+        ctx: Any,
+        features: Tensor,
+        embedding: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        weights: Tensor,
+        smoothing: float,
+        z_loss: float,
+        softcap: float | None,
     ) -> Tensor:
         total = torch.zeros((), dtype=torch.float32, device=features.device)
         wants_gradient = any(ctx.needs_input_grad)
@@ -32,11 +57,27 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             logits = features[chunk] @ embedding.t()  # [chunk, vocabulary]
             if bias is not None:
                 logits = logits + bias.to(logits.dtype)
+            if softcap is not None:
+                tanh = torch.tanh(logits.float() / softcap)
+                logits = tanh * softcap
             target, weight = targets[chunk, None], weights[chunk]
             scores = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
-            total = total - (scores.gather(1, target)[:, 0] * weight).sum()
+            losses = -scores.gather(1, target)[:, 0]
+            if smoothing:
+                losses = (1 - smoothing) * losses - smoothing * scores.mean(-1)
+            if z_loss:
+                log_z = logits[:, 0].float() - scores[:, 0]
+                losses = losses + z_loss * log_z.square()
+            total = total + (losses * weight).sum()
             if d_features is not None and d_embedding is not None:
-                slope = scores.exp_().scatter_add_(1, target, torch.full_like(target, -1, dtype=torch.float32))
+                slope = scores.exp_()
+                if z_loss:
+                    slope = slope * (1 + 2 * z_loss * log_z[:, None])
+                if smoothing:
+                    slope = slope - smoothing / slope.shape[1]
+                slope.scatter_add_(1, target, torch.full_like(target, smoothing - 1, dtype=torch.float32))
+                if softcap is not None:
+                    slope = slope * (1 - tanh.square())
                 if d_bias is not None:
                     d_bias = d_bias + weight @ slope
                 # Weights are few where slopes are many: they scale the features instead.
@@ -55,22 +96,31 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             d_features * scale.to(d_features.dtype),
             (d_embedding * scale).to(d_features.dtype),
             None if d_bias is None else d_bias * scale,
-            None,
-            None,
+            *(None,) * 5,
         )
 
 
 def cross_entropy_sum(
-    features: Tensor, embedding: Tensor, targets: Tensor, *, bias: Tensor | None = None, weights: Tensor | None = None
+    features: Tensor,
+    embedding: Tensor,
+    targets: Tensor,
+    *,
+    bias: Tensor | None = None,
+    weights: Tensor | None = None,
+    softcap: float | None = None,
+    config: LossConfig | None = None,
 ) -> Tensor:
     """Sum of the cross entropies of [N, vocabulary] logits `features @ embedding.T + bias`, in float32.
 
     `features` [N, width], `embedding` [vocabulary, width], `targets` [N] ids, `weights` [N] (0 for an unused slot).
+    `softcap` keeps logits within it as `VocabularyHead` does; `config` says what is added.
     """
     if torch.is_autocast_enabled(features.device.type):
         dtype = torch.get_autocast_dtype(features.device.type)
         features, embedding = features.to(dtype), embedding.to(dtype)
     if weights is None:
         weights = torch.ones_like(targets, dtype=torch.float32)
-    total: Tensor = _ChunkedCrossEntropy.apply(features, embedding, bias, targets, weights)  # type: ignore[no-untyped-call]
+    more = config or LossConfig()
+    extras = more.label_smoothing, more.z_loss, softcap
+    total: Tensor = _ChunkedCrossEntropy.apply(features, embedding, bias, targets, weights, *extras)  # type: ignore[no-untyped-call]
     return total

@@ -16,14 +16,17 @@ from lmkit.interfaces import Renamed
 
 
 def to_transformers(names: Mapping[str, Renamed], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`weights` under the names that transformers gives them; one that is several there is cut into equal parts.
+    """`weights` under the names that transformers gives them; one that is several there is cut into its parts.
 
     Raises FitError where `names` and `weights` do not name the same parameters.
     """
     _same(names.keys(), weights.keys(), "of the encoder")
     theirs: dict[str, Tensor] = {}
     for ours, renamed in names.items():
-        parts = weights[ours].chunk(len(renamed.names)) if len(renamed.names) > 1 else [weights[ours]]
+        parts = [weights[ours]]
+        if len(renamed.names) > 1:
+            size = len(weights[ours]) // len(renamed.names)
+            parts = [*torch.split(weights[ours], list(renamed.sizes) or size)]
         for name, part in zip(renamed.names, parts, strict=True):
             theirs[name] = (part.t() if renamed.transposed else part).contiguous()
     return theirs

@@ -37,12 +37,12 @@ def likelihoods(
     *,
     batch_tokens: int,
 ) -> list[float]:
-    """What the head can say of each sequence: a log-likelihood (kind "next-token") or pseudo-log-likelihood ("token").
+    """What the head can say of each sequence: a log-likelihood ("next-token") or pseudo-log-likelihood ("token").
 
     Arguments as for those two.  Raises FitError for a head that says of itself neither.
     """
     kind = head.kind if isinstance(head, VocabularyHead) else None
-    if kind == "next-token":
+    if kind in ("next-token", "masked-next-token"):
         return log_likelihoods(encoder, head, vocabulary, sequences, counted, batch_tokens=batch_tokens)
     if kind == "token":
         return pseudo_log_likelihoods(encoder, head, vocabulary, sequences, counted, batch_tokens=batch_tokens)

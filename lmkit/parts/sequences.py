@@ -20,12 +20,25 @@ from lmkit.parts.inference import inference
 
 
 class Sequences:
-    """Begins as `prompts`, each [n >= 1] ids; none may grow beyond `capacity` tokens."""
+    """Begins as `prompts`, each [n >= 1] ids; none may grow beyond `capacity` tokens.
 
-    def __init__(self, encoder: Encoder, head: nn.Module, prompts: Sequence[npt.NDArray[Any]], capacity: int) -> None:
+    `contexts`, where given, are what a decoder reads across: each [m >= 1] ids, one for each prompt.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: nn.Module,
+        prompts: Sequence[npt.NDArray[Any]],
+        capacity: int,
+        contexts: Sequence[npt.NDArray[Any]] = (),
+    ) -> None:
         self._encoder, self._head = encoder, head
         self.ids = [[int(token) for token in prompt] for prompt in prompts]
         """Of each sequence, its prompt included."""
+        mixed = getattr(head, "attention", None) == "mixed"
+        self._whole = [len(prompt) if mixed else 0 for prompt in prompts]  # tokens that see each other, of each
+        self._contexts = list(contexts)
         self._cache = encoder.new_cache(len(prompts), capacity) if prompts else None
         self._cache_is_filled = False
 
@@ -56,6 +69,8 @@ class Sequences:
         if list(rows) == list(range(len(self.ids))):
             return
         self.ids = [list(self.ids[row]) for row in rows]
+        self._whole = [self._whole[row] for row in rows]
+        self._contexts = [self._contexts[row] for row in rows] if self._contexts else []
         if self._cache is not None and rows:
             with torch.inference_mode():
                 self._cache = self._cache.select(torch.tensor(rows, device=self.device))
@@ -65,7 +80,14 @@ class Sequences:
         sequences = [np.array(ids) for ids in self.ids]
         room = max(map(len, sequences))
         examples = [Example(tokens=s, lengths=(len(s),), capacity=room) for s in sequences]
-        return attrs.evolve(pack(examples, attention="causal", filler=0)[0], cache=self._cache)
+        reach = [np.maximum(np.arange(len(s)), n - 1) for s, n in zip(sequences, self._whole, strict=True)]
+        mixed = any(self._whole)
+        packed, _ = pack(examples, attention="mixed" if mixed else "causal", filler=0, reach=reach if mixed else None)
+        context = None
+        if self._contexts:
+            reads = [Example(tokens=ids, lengths=(len(ids),)) for ids in self._contexts]
+            context, _ = pack(reads, attention="bidirectional", filler=0)
+        return attrs.evolve(packed, cache=self._cache, context=context)
 
     def _newest_tokens(self) -> Packed:
         """The token of each sequence that the cache has not read."""

@@ -38,6 +38,8 @@ class SubwordTokenizer(Tokenizer):
     """What `tokenizers` calls the kind of model, such as "BPE"."""
     special: ClassVar[Mapping[str, AddedToken]]
     """Role -> the special token that plays it."""
+    optional: ClassVar[Mapping[str, AddedToken]] = {}
+    """The same of roles that only some of its vocabularies have."""
     prefix: ClassVar[tuple[str, ...]] = ()
     """Roles of what stands before the first text."""
     between: ClassVar[tuple[str, ...]] = ()
@@ -64,13 +66,19 @@ class SubwordTokenizer(Tokenizer):
     @cached_property
     def vocabulary(self) -> Vocabulary:
         tokens = self._pipeline.get_vocab(with_added_tokens=True)
-        special = {role: tokens[token.content] for role, token in self.special.items()}
+        special = {role: tokens[token.content] for role, token in self.roles().items()}
         word_starts = np.zeros(len(tokens), np.bool_)
         for token, number in tokens.items():
             word_starts[number] = self.starts_word(token)
         word_starts[list(special.values())] = True
         word_starts.flags.writeable = False
         return Vocabulary(size=len(tokens), special=special, word_starts=word_starts)
+
+    def roles(self) -> dict[str, AddedToken]:
+        """Role -> special token, of those that this vocabulary has."""
+        added = {token.content for token in self._pipeline.get_added_tokens_decoder().values()}
+        more = {role: token for role, token in self.optional.items() if token.content in added}
+        return {**self.special, **more}
 
     def encode(self, text: str) -> Encoding:
         """Ids and offsets of `text`; raises DataError for half of a surrogate pair, which is no character."""
@@ -110,6 +118,8 @@ class SubwordTokenizer(Tokenizer):
             "model_input_names": ["input_ids", *segments, "attention_mask"],
             **{f"{role}_token": token.content for role, token in self.special.items()},
         }
+        if extra := [token.content for role, token in self.roles().items() if role not in self.special]:
+            config["extra_special_tokens"] = extra
         (folder / PIPELINE).write_text(self._pipeline.to_str(pretty=True) + "\n", encoding="utf-8", newline="\n")
         (folder / ROLES).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
 

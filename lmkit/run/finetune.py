@@ -132,7 +132,7 @@ def _model(parts: Parts, start: Run, seed: int) -> Model:
     if reason:
         raise FitError(reason)
     before, now = start.module.objective.attention, objective.attention
-    if before != now:
+    if before not in (now, "mixed"):  # who has read both ways reads either
         warnings.warn(f"{start.folder} was trained with {before} attention, this task reads with {now}", stacklevel=4)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

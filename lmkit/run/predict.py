@@ -15,7 +15,7 @@ from lmkit.data.files import FileFormat
 from lmkit.data.lines import BOM
 from lmkit.data.rows import Unread, read_or_report
 from lmkit.data.settings import Data
-from lmkit.data.tables import parse_row
+from lmkit.data.tables import bad_text, parse_row
 from lmkit.errors import DataError
 from lmkit.interfaces.task import Row
 from lmkit.run.folder import CONFIG
@@ -98,7 +98,9 @@ def _from_stdin() -> Iterator[Row | Unread]:
         try:
             text = line.removeprefix(BOM if number == 1 else b"").decode()
             if text and not text.isspace():
-                yield parse_row(text, place)
+                row = parse_row(text, place)
+                problem = bad_text(row)
+                yield row if problem is None else Unread(f"{place}: {problem}")
         except UnicodeDecodeError as error:
             yield Unread(f"{place}: byte {error.start + 1} of the line is not UTF-8 ({error.reason})")
         except DataError as error:

@@ -11,10 +11,10 @@ import attrs
 import torch
 from torch import Tensor
 
-from lmkit.batch import Example, pack
+from lmkit.batch import Attention, Example, pack
 from lmkit.checkpoint import last_step
 from lmkit.config import structure
-from lmkit.errors import DataError, FitError, PluginError
+from lmkit.errors import ConfigError, DataError, FitError, PluginError
 from lmkit.interfaces import Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.model import Model, why_not_task
@@ -95,7 +95,8 @@ class Run:
         longest = max(len(e.tokens) for e in examples)
         hidden = torch.zeros(len(texts), longest, encoder.width)
         pooled = torch.zeros(len(texts), encoder.width)
-        attention = self.module.objective.attention
+        asked = self.module.objective.attention
+        attention: Attention = "bidirectional" if asked == "mixed" else asked
         self.module.eval()
         with torch.inference_mode():
             for chosen in _batches(examples):
@@ -114,7 +115,7 @@ class Run:
         return last_step(self.folder)
 
     def task(self, name: str | None = None, **options: Any) -> Task:
-        """The task of that name, or the run's own, or the one that reads its kind of head and no other.
+        """The task of that name, or the run's own, or the one that reads its kind of head and fewest others.
 
         Of several such, the one of the distribution that made the run's objective.
         Raises FitError where that is not one.
@@ -135,7 +136,27 @@ class Run:
             owner = str(chosen.component)
             known = attrs.asdict(config, recurse=False)
             config = structure(cls.Config, known | options, source=f"task {cls.name}", owner=owner)
+            if chosen is own:
+                self._require_same_objective(cls, config, options)
         return cls(config, self.tokenizer)
+
+    def _require_same_objective(self, cls: type[Task], config: Any, options: Iterable[str]) -> None:
+        """Raises ConfigError where one of `options` says what the head should have been trained for."""
+
+        def trained_for(config: Any) -> Any:
+            return getattr(cls(config, self.tokenizer).build_objective(self.parts.labels), "config", None)
+
+        assert self.parts.task is not None
+        mine = self.parts.task.config
+        if trained_for(config) == trained_for(mine):
+            return
+        for name in options:
+            had, asked = getattr(mine, name), getattr(config, name)
+            if trained_for(attrs.evolve(config, **{name: had})) != trained_for(config):
+                raise ConfigError(
+                    f"task {cls.name}",
+                    [f"{name}: this head was trained with {had!r}, which {asked!r} cannot change now: fine-tune again"],
+                )
 
     def predict(
         self, rows: Iterable[Mapping[str, Any] | str], *, task: str | None = None, **options: Any
@@ -186,7 +207,8 @@ class Run:
 
     def _only_task(self) -> str:
         able = list(self._tasks())
-        chosen = [task for task in able if task.reads == {self.head_kind}] or able
+        fewest = min((len(task.reads) for task in able), default=0)
+        chosen = [task for task in able if len(task.reads) == fewest]
         if len(chosen) > 1 and self.parts.objective is not None:  # who made the objective says what it is for
             home = self.parts.objective.component.distribution
             own = {c.name for c in self.registry.components() if c.kind == "task" and c.distribution == home}

@@ -57,6 +57,8 @@ def finetune_seeds(
         if (folder / CONFIG).exists() and not never_began(folder):
             if (folder / CONFIG).read_text(encoding="utf-8") != resolved_toml(mine):
                 raise RunError(f"{folder}: already there, from another recipe; give these seeds another --run")
+            if not (folder / METRICS).exists():
+                raise RunError(f"{folder}: its {METRICS} is gone, which says how it did: give this seed another --run")
             resume(folder, local_files=local_files, quiet=quiet)
         else:
             finetune(begun, mine, run=folder, local_files=local_files, quiet=quiet)

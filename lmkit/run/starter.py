@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+
+import attrs
 
 from lmkit.config import commented
 from lmkit.errors import FitError, LmkitError, PluginError, UnknownComponentError
-from lmkit.interfaces import Objective
+from lmkit.interfaces import Objective, Tokenizer
 from lmkit.lora import Lora
 from lmkit.model import why_not
 from lmkit.registry import Component, Registry
@@ -49,10 +52,10 @@ def _pretraining(registry: Registry, objective: Component) -> dict[str, tuple[di
     from lmkit.engine.settings import Training
 
     encoder = _fitting_encoder(registry, objective)
-    tokenizer = _fitting_tokenizer(registry, objective, encoder)
+    tokenizer, fields = _fitting_tokenizer(registry, objective, encoder)
     data = Data(train=["books/train/**/*.md"], validation=["books/validation/**/*.md"])
     return {
-        "tokenizer": _table(tokenizer),
+        "tokenizer": _table(tokenizer, fields),
         "data": ({}, data),
         "encoder": _table(encoder),
         "objective": _table(objective),
@@ -75,14 +78,12 @@ def _finetuning(task: Component) -> dict[str, tuple[dict[str, Any], Any]]:
     }
 
 
-def _table(component: Component) -> tuple[dict[str, Any], Any]:
-    """The component's table with its defaults; those that have none are left to fill in."""
+def _table(component: Component, fields: Mapping[str, Any] = MappingProxyType({})) -> tuple[dict[str, Any], Any]:
+    """The component's table with its defaults but for `fields`; those that have none are left to fill in."""
     config = component.load().Config
     try:
-        return {"use": component.use}, config()
+        return {"use": component.use}, config(**fields)
     except TypeError:  # fields without a default
-        import attrs
-
         required = {field.alias: None for field in attrs.fields(config) if field.default is attrs.NOTHING}
         return {"use": component.use, **required}, None
 
@@ -97,20 +98,30 @@ def _fitting_encoder(registry: Registry, objective: Component) -> Component:
     raise FitError(f"{objective} needs an encoder with {cls.attention} attention{context}; none is installed")
 
 
-def _fitting_tokenizer(registry: Registry, objective: Component, encoder: Component) -> Component:
-    """The first tokenizer with the special tokens that the objective needs, of the same distribution first.
+def _fitting_tokenizer(
+    registry: Registry, objective: Component, encoder: Component
+) -> tuple[Component, Mapping[str, Any]]:
+    """The first tokenizer with the special tokens that the objective needs, of the same distribution first; and the
+    fields by which it gets them.
 
     Which it has is known once it is trained, so each is trained on a line.
     """
     cls, reasons = objective.load(), []
     for component, tokenizer in _loaded(registry, "tokenizer", objective.distribution, encoder.distribution):
+        fields = fields_for(cls, tokenizer)
         try:
-            cls(cls.Config(), tokenizer.train(tokenizer.Config(), _PAGE).vocabulary)
+            cls(cls.Config(), tokenizer.train(tokenizer.Config(**fields), _PAGE).vocabulary)
         except (LmkitError, TypeError) as error:
             reasons.append(f"\n  {component}: {error}")
         else:
-            return component
+            return component, fields
     raise FitError(f"no installed tokenizer fits {objective}{''.join(reasons)}")
+
+
+def fields_for(objective: type[Objective[Any]], tokenizer: type[Tokenizer]) -> dict[str, Any]:
+    """Of the objective's `tokenizer_fields` those that the tokenizer's Config has."""
+    known = attrs.fields_dict(tokenizer.Config)
+    return {name: value for name, value in objective.tokenizer_fields.items() if name in known}
 
 
 def _loaded(registry: Registry, kind: str, *preferred: str) -> Iterator[tuple[Component, type[Any]]]:

@@ -18,7 +18,7 @@ from lmkit.registry.component import told
 from lmkit.run.training import Trainee
 
 _ENCODER_ROLE = re.compile(r"hidden(/[1-9][0-9]*)?|embedding|scalar")
-_HEAD_ROLE = re.compile(r"head|scalar")
+_HEAD_ROLE = re.compile(r"head|scalar|hidden(/[1-9][0-9]*)?")
 
 
 def trial(trainee: Trainee, settings: Training) -> None:

@@ -115,13 +115,16 @@ def cached_is_as_uncached(subject: EncoderSubject) -> None:
     opening = [Example(tokens=p[:n], lengths=(n,), capacity=max(start)) for p, n in zip(prompts, start, strict=True)]
     packed, _ = pack(opening, attention="causal", filler=subject.vocabulary.special["pad"])
     likely = "keys stored in another place than their position, or filler among them"
-    inputs = attrs.evolve(packed, cache=cache)
+    contexts = [Example(tokens=p, lengths=(len(p),)) for p in prompts]  # told once, with the opening
+    context = subject.inputs("causal", opening, context=contexts).context
+    inputs = attrs.evolve(packed, cache=cache, context=context)
     states = _states(encoder, inputs)[inputs.last]
     rows = list(range(len(prompts)))
     for step in range(3):
         for row, prompt in enumerate(rows):
             whole = Example(tokens=prompts[prompt][: start[prompt] + step], lengths=(start[prompt] + step,))
-            plain = _states(encoder, subject.inputs("causal", [whole]))[start[prompt] + step - 1]
+            plain = _states(encoder, subject.inputs("causal", [whole], context=[contexts[prompt]]))
+            plain = plain[start[prompt] + step - 1]
             off = distance(states[row], plain)
             expect(off <= NEAR, f"the uncached state after {step} cached tokens", f"{off:.1e} off", likely)
         if step == 1:
@@ -167,8 +170,9 @@ def transformers_names_cover_all_parameters(subject: EncoderSubject) -> None:
     expect(not twice, "names that are used once", f"{twice} used twice", likely)
     for name, renamed in names.items():
         shape = tuple(parameters[name].shape)
-        whole = bool(renamed.names) and shape[0] % len(renamed.names) == 0
-        expect(whole, f"{name} {shape} to be cut into {len(renamed.names)} alike", "a remainder", likely)
+        count, sizes = len(renamed.names), renamed.sizes
+        whole = sum(sizes) == shape[0] and len(sizes) == count if sizes else bool(count) and shape[0] % count == 0
+        expect(whole, f"{name} {shape} to be cut into {sizes or f'{count} alike'}", "a remainder", likely)
 
 
 @CHECKS.add

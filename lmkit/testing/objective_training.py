@@ -13,6 +13,7 @@ from lmkit.testing.subjects import ObjectiveSubject
 from lmkit.testing.training import FIT_STEPS, fit, gradients, measured, parameters, run_and_resume, silent
 
 CHECKS: Checks[ObjectiveSubject] = Checks()
+_ROLES = ("head", "scalar", "hidden")
 ALPHABET = 16
 """Tokens that noise is made of."""
 NOISE_STEPS = 120
@@ -56,12 +57,12 @@ def every_head_parameter_learns(subject: ObjectiveSubject) -> None:
 
 @CHECKS.add
 def head_roles_cover_the_head(subject: ObjectiveSubject) -> None:
-    """Each parameter of the head has a role, "head" or "scalar"."""
+    """Each parameter of the head has a role: "head", "scalar" or, in a network of its own, "hidden"."""
     model = subject.model()
     roles, names = model.objective.head_roles(model.head), {n for n, _ in model.head.named_parameters()}
     expect(roles.keys() == names, f"roles of {sorted(names)}", sorted(roles), "head_roles was not kept up")
-    wrong = {name: role for name, role in roles.items() if role not in ("head", "scalar")}
-    expect(not wrong, 'the roles "head" and "scalar"', wrong, "a role of an encoder's")
+    wrong = {name: role for name, role in roles.items() if role.partition("/")[0] not in _ROLES}
+    expect(not wrong, "the roles head, scalar and hidden", wrong, "a role that the optimizer does not know")
 
 
 @CHECKS.add

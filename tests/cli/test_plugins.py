@@ -82,3 +82,14 @@ def test_a_task_that_wants_labels_is_checked_on_rows(lmkit: Lmkit, tmp_path: Pat
     assert 'colum: unknown key for task "classification"' in refused.stderr
     refused = lmkit("plugins", "check", "lmkit-bert", "--set", "column=a", status=2)
     assert "expected one component, lmkit-bert has" in refused.stderr
+
+
+def test_the_matrix_has_a_line_for_each_and_a_reason_for_each_refusal(lmkit: Lmkit) -> None:
+    found = json.loads(lmkit("plugins", "matrix", "--json").stdout)
+    lines = lmkit("plugins", "matrix").stdout.splitlines()
+    for name, pairs in found["tables"].items():
+        fit = [pair for pair in pairs if not pair["reason"]]
+        assert found["fitting"][name] == len(fit)
+        assert f"{name}: {len(fit)} of {len(pairs)} fit" in lines
+        assert {f"  - {pair['reason']}" for pair in pairs if pair["reason"]} <= set(lines)
+    assert lines[-1] == f"{found['triples']} of tokenizer x encoder x objective fit"

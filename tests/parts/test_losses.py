@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lmkit.parts import losses
-from lmkit.parts.losses import CHUNK, cross_entropy_sum
+from lmkit.parts.losses import CHUNK, LossConfig, cross_entropy_sum
 
 
 def drawn(count: int, *, seed: int = 0, width: int = 12, vocabulary: int = 31) -> dict[str, Tensor]:
@@ -48,6 +48,33 @@ def test_sum_and_gradients_are_those_of_cross_entropy(
     scale = 0.37  # what the engine divides by comes after
     ours = torch.autograd.grad(total * scale, wanted_of)
     theirs = torch.autograd.grad(wanted * scale, wanted_of)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@given(
+    st.integers(1, 9),
+    st.sampled_from([0.0, 0.1, 0.9]),
+    st.sampled_from([0.0, 1e-2]),
+    st.sampled_from([None, 0.7, 30.0]),
+    st.integers(0, 9),
+)
+@settings(max_examples=40, deadline=None)
+def test_what_is_added_is_by_definition(
+    count: int, smoothing: float, z_loss: float, softcap: float | None, seed: int
+) -> None:
+    """Label smoothing is torch's own, z-loss the squared log-normalizer, the cap a scaled tanh."""
+    given = drawn(count, seed=seed)
+    config = LossConfig(label_smoothing=smoothing, z_loss=z_loss)
+    total = cross_entropy_sum(**given, softcap=softcap, config=config)
+    logits = given["features"].double() @ given["embedding"].double().t() + given["bias"].double()
+    if softcap is not None:
+        logits = softcap * torch.tanh(logits / softcap)
+    each = F.cross_entropy(logits, given["targets"], reduction="none", label_smoothing=smoothing)
+    wanted = ((each + z_loss * logits.logsumexp(-1).square()) * given["weights"].double()).sum()
+    torch.testing.assert_close(total.double(), wanted, rtol=1e-5, atol=1e-5)
+    wanted_of = [given[name] for name in ("features", "embedding", "bias")]
+    ours, theirs = torch.autograd.grad(total, wanted_of), torch.autograd.grad(wanted, wanted_of)
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 

@@ -36,6 +36,24 @@ def test_one_text_or_one_row_is_no_list_of_them(classifier: lmkit.Run) -> None:
         list(classifier.predict(mixed))
 
 
+def test_what_a_head_was_trained_for_cannot_be_changed_when_it_answers(classifier: lmkit.Run) -> None:
+    answers = list(classifier.predict(["The fox."], longest=16))
+    assert list(classifier.predict(["The fox."], longest=16, several=False)) == answers
+    with pytest.raises(lmkit.ConfigError, match=r"several: this head was trained with False, which True cannot"):
+        classifier.predict(["The fox."], longest=16, several=True)
+
+
+def test_a_path_that_is_typed_starts_where_it_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "recipes").mkdir()
+    file = tmp_path / "recipes" / "run.toml"
+    file.write_text('[task]\nuse = "embedding"\namong = "own.txt"\n[data]\ntrain = ["own.jsonl"]\n[train]\nsteps = 1\n')
+    monkeypatch.chdir(tmp_path)
+    own = read_finetuning(file)
+    assert (own.data.train, own.task.config.among) == ((tmp_path / "recipes/own.jsonl",), tmp_path / "recipes/own.txt")
+    typed = read_finetuning(file, overrides=["data.train=['mine.jsonl']", "task.among=mine.txt"])
+    assert (typed.data.train, typed.task.config.among) == ((tmp_path / "mine.jsonl",), tmp_path / "mine.txt")
+
+
 def test_a_fine_tuning_that_was_stopped_before_it_began_begins(bert: lmkit.Run, tmp_path: Path) -> None:
     table = recipe(write(tmp_path / "a.jsonl", rows()), steps=2)
     whole = lmkit.finetune(bert, table, run=tmp_path / "whole", quiet=True)

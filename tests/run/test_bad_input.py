@@ -71,7 +71,7 @@ def lmkit_encoders():
         lmkit.pretrain(table, run=tmp_path / "run", quiet=True)
 
 
-@pytest.mark.parametrize("line", [b"\xff\xfe{\n", b"[" * 100_000 + b"\n", b"7\n"])
+@pytest.mark.parametrize("line", [b"\xff\xfe{\n", b"[" * 100_000 + b"\n", b"7\n", b'{"text": "a \\u0000"}\n'])
 def test_lines_on_stdin_that_are_no_rows_are_told_in_their_place(trained, monkeypatch, line):
     good = b'{"text": "a [MASK]"}'
     given = b"\xef\xbb\xbf" + good + b"\r\n\n \t\n" + line + good

@@ -116,6 +116,14 @@ def test_a_bad_row_is_named_before_training(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_gold_answer_that_stands_elsewhere_is_told_when_it_is_scored(tmp_path: Path, bert: lmkit.Run) -> None:
+    made = rows(8)
+    run = lmkit.finetune(bert, recipe(write(tmp_path / "a.jsonl", made), steps=1), run=tmp_path / "run", quiet=True)
+    made[2]["answers"][0]["answer_start"] += 1
+    with pytest.raises(lmkit.DataError, match=r'b.jsonl:3: column "answers": answer "otto" is not at character'):
+        lmkit.evaluate(run, rows=write(tmp_path / "b.jsonl", made))
+
+
 def test_windows_longer_than_the_encoder_reads_are_refused(tmp_path: Path, bert: lmkit.Run) -> None:
     made = [{**rows()[0], "context": rows()[0]["context"] + " fox" * 200}]
     with pytest.raises(lmkit.FitError, match=r"reads at most 64 tokens, but the longest example of the task"):

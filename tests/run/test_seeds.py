@@ -35,6 +35,9 @@ def test_seeds_are_trained_apart_compared_and_evaluated_together(tmp_path: Path,
         lmkit.load(tmp_path / "runs")
     with pytest.raises(lmkit.RunError, match="its seeds started from other weights than"):
         lmkit.finetune_seeds(tmp_path / "runs/seed-1", table, run=tmp_path / "runs", seeds=[1], quiet=True)
+    (tmp_path / "runs/seed-2/metrics.jsonl").unlink()
+    with pytest.raises(lmkit.RunError, match=r"seed-2: its metrics.jsonl is gone"):
+        lmkit.finetune_seeds(bert, table, run=tmp_path / "runs", seeds=[2], quiet=True)
     table["train"]["steps"] = 7
     with pytest.raises(lmkit.RunError, match="seed-1: already there, from another recipe"):
         lmkit.finetune_seeds(bert, table, run=tmp_path / "runs", seeds=[1], quiet=True)

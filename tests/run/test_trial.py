@@ -113,7 +113,7 @@ def train(tmp_path, book, steps=1, **nonsense):
         ("COLLATE", "batch = attrs.evolve(batch, tokens=0)", 'collate: expected a whole number of "tokens", got 0'),
         ("WEIGHTS", "weights = None", "weights: expected a weight for each loss term, got NoneType"),
         ("WEIGHTS", "weights = {'small': 'x'}", "weights: expected a number as weight of \"small\", got 'x'"),
-        ("HEAD_ROLES", "roles['bias'] = 'embedding'", "head_roles: expected a role such as head|scalar for bias"),
+        ("HEAD_ROLES", "roles['bias'] = 'embedding'", "head_roles: expected a role such as head|scalar"),
     ],
 )
 def test_the_part_that_does_nonsense_is_named(tmp_path, book, place, code, message):

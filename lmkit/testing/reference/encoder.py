@@ -52,6 +52,9 @@ class ReferenceEncoder(Encoder):
     def head_style(self) -> HeadStyle:
         return HeadStyle(transform=True, bias=True)
 
+    def smaller(self, factor: float) -> ReferenceConfig:
+        return ReferenceConfig(width=max(4, round(self.width * factor)))
+
     def forward(self, inputs: Packed) -> Tensor:
         states = self.embed(inputs)
         shown = torch.relu(self.show(states)).view(inputs.rows, inputs.row_tokens, -1)

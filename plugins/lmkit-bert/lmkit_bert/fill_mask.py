@@ -23,7 +23,7 @@ from lmkit.batch import Example, pack
 from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
-from lmkit.parts.heads import HEAD_AT_ONCE
+from lmkit.parts.heads import HEAD_AT_ONCE, VocabularyHead
 from lmkit.parts.inference import inference
 from lmkit.parts.rows import answer, batches, has_value, text_of
 from lmkit_bert.mlm import MaskedConfig, MaskedLanguageModelling
@@ -31,6 +31,7 @@ from lmkit_bert.words import Hole, WordFiller
 
 MASK = "[MASK]"
 """How a mask may be written whatever the tokenizer's own spelling is."""
+NOTHING = np.zeros(0, np.int64)
 
 
 @attrs.frozen(kw_only=True)
@@ -79,7 +80,7 @@ class FillMask(Task):
 
     name = "fill-mask"
     Config = FillMaskConfig
-    reads: ClassVar[frozenset[str]] = frozenset({"token"})
+    reads: ClassVar[frozenset[str]] = frozenset({"token", "masked-next-token"})
     verb: ClassVar[str | None] = "fill"
 
     def __init__(self, config: FillMaskConfig, tokenizer: Tokenizer) -> None:
@@ -91,7 +92,7 @@ class FillMask(Task):
         self._mask, self._filler = special["mask"], special["pad"]
         self._word_starts = tokenizer.vocabulary.word_starts
         self._special_ids = tokenizer.vocabulary.special_ids().tolist()
-        self._around = len(tokenizer.wrap(np.zeros(0, np.int64)).ids)
+        self._around = len(tokenizer.wrap(NOTHING).ids)
 
     def build_objective(self, labels: Sequence[str]) -> MaskedLanguageModelling:
         return MaskedLanguageModelling(MaskedConfig(), self.tokenizer.vocabulary)
@@ -114,6 +115,9 @@ class FillMask(Task):
             raise FitError(
                 f"this model reads {encoder.longest} tokens, too few for words of {self.config.pieces} pieces"
             )
+
+        if isinstance(head, VocabularyHead) and head.shift and not self.tokenizer.wrap(NOTHING).first:
+            raise FitError("this head predicts a mask from the token before it, and this tokenizer begins with none")
 
         def fill(texts: Sequence[_Masked]) -> Iterator[dict[str, Any]]:
             windows = chain.from_iterable(self._windows(text, longest) for text in texts)
@@ -203,7 +207,8 @@ class FillMask(Task):
         """What may stand at each mask of `windows`; special tokens are never named."""
         examples = [_example(window.tokens) for window in windows]
         inputs, starts = pack(examples, attention="bidirectional", filler=self._filler)
-        places = np.concatenate([start + window.places for start, window in zip(starts, windows, strict=True)])
+        shift = head.shift if isinstance(head, VocabularyHead) else 0
+        places = np.concatenate([start + window.places for start, window in zip(starts, windows, strict=True)]) - shift
         embedding = encoder.token_embedding.weight
         with inference(encoder, head):
             hidden = encoder(inputs.to(embedding.device))[torch.from_numpy(places).to(embedding.device)]

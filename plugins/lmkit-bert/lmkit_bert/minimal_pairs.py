@@ -67,7 +67,7 @@ class MinimalPairs(Task):
 
     name = "minimal-pairs"
     Config = MinimalPairsConfig
-    reads: ClassVar[frozenset[str]] = frozenset({"token", "next-token"})
+    reads: ClassVar[frozenset[str]] = frozenset({"token", "next-token", "masked-next-token"})
 
     def __init__(self, config: MinimalPairsConfig, tokenizer: Tokenizer) -> None:
         self.config = config
@@ -90,7 +90,7 @@ class MinimalPairs(Task):
         yield Example(tokens=ids, lengths=(len(ids),))
 
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
-        causal = isinstance(head, VocabularyHead) and head.attention == "causal"
+        causal = isinstance(head, VocabularyHead) and head.kind != "token"
         columns = (self.config.good_column, self.config.bad_column)
 
         def read(_: int, row: Row) -> _Pair:

@@ -7,45 +7,19 @@ from collections.abc import Mapping, Sequence
 import attrs
 import numpy as np
 import torch
-from attrs import validators
 from torch import Tensor, nn
 
 from lmkit.batch import Attention, Example, pack
 from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, Objective, Vocabulary
-from lmkit.parts.corruption import Masker
+from lmkit.parts.corruption import Masker, MaskingConfig
 from lmkit.parts.heads import VocabularyHead
-from lmkit.parts.losses import cross_entropy_sum
 from lmkit.parts.scored import ScoredBatch
-
-VALIDATION_RATE = 0.15
-"""Masked share in validation, whatever the training rate, so that runs can be compared."""
 
 
 @attrs.frozen(kw_only=True)
-class MaskedConfig:
+class MaskedConfig(MaskingConfig):
     """How much is masked, and with what."""
-
-    rate: float = attrs.field(default=0.3, validator=[validators.gt(0), validators.le(1)])
-    """Share of tokens to predict at the start of training."""
-    final_rate: float | None = attrs.field(
-        default=None, validator=validators.optional([validators.gt(0), validators.le(1)])
-    )
-    """Share at the end, reached in a straight line; by default the rate stays."""
-    masked: float = attrs.field(default=0.8, validator=[validators.ge(0), validators.le(1)])
-    """Share of those that become the mask token."""
-    random: float = attrs.field(default=0.1, validator=[validators.ge(0), validators.le(1)])
-    """Share of those that become a random token; the rest stay as they are."""
-
-    def __attrs_post_init__(self) -> None:
-        if self.masked + self.random > 1:
-            raise ValueError(f"masked {self.masked} and random {self.random} are more than 1 together")
-
-    def rate_at(self, progress: float | None) -> float:
-        """The rate when this share of the budget is spent; None: in validation."""
-        if progress is None:
-            return VALIDATION_RATE
-        return self.rate + ((self.final_rate or self.rate) - self.rate) * progress
 
 
 class MaskedLanguageModelling(Objective[ScoredBatch]):
@@ -61,7 +35,7 @@ class MaskedLanguageModelling(Objective[ScoredBatch]):
             raise FitError('objective "mlm" needs a tokenizer with a mask token; this one has none')
         self.config = config
         self._filler = vocabulary.special["pad"]
-        self._masker = Masker(vocabulary, vocabulary.special["mask"], config.masked, config.random)
+        self._masker = Masker(vocabulary, config)
 
     @property
     def weights(self) -> Mapping[str, float]:
@@ -94,9 +68,9 @@ class MaskedLanguageModelling(Objective[ScoredBatch]):
 
     def loss(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:
         assert isinstance(head, VocabularyHead)
-        features = head.transform(encoder(batch.inputs)[batch.scored])
+        hidden = encoder(batch.inputs)[batch.scored]
         embedding = encoder.token_embedding.weight
-        return {"mlm": cross_entropy_sum(features, embedding, batch.targets, bias=head.bias, weights=batch.weights)}
+        return {"mlm": head.loss_sum(hidden, embedding, batch.targets, batch.weights, self.config)}
 
     def measure(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:
         """The loss, and "mlm.accuracy": masked tokens whose likeliest prediction is right."""

@@ -10,7 +10,7 @@ def lmkit_tokenizers() -> dict[str, str]:
 
 @hookimpl
 def lmkit_encoders() -> dict[str, str]:
-    return {"bert": "lmkit_bert.bert:Bert"}
+    return {"bert": "lmkit_bert.bert:Bert", "modernbert": "lmkit_bert.modernbert:ModernBert"}
 
 
 @hookimpl

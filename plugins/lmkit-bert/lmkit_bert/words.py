@@ -17,7 +17,7 @@ from torch import nn
 
 from lmkit.batch import Example, pack
 from lmkit.interfaces import Encoder, Vocabulary
-from lmkit.parts.heads import HEAD_AT_ONCE
+from lmkit.parts.heads import HEAD_AT_ONCE, VocabularyHead
 from lmkit.parts.inference import inference
 
 
@@ -82,7 +82,8 @@ class WordFiller:
             examples = [Example(tokens=b.tokens, lengths=(len(b.tokens),)) for b in some]
             inputs, starts = pack(examples, attention="bidirectional", filler=self._filler)
             embedding = encoder.token_embedding.weight
-            at = torch.from_numpy(starts + np.array([places[b.hole] for b in some])).to(embedding.device)
+            shift = head.shift if isinstance(head, VocabularyHead) else 0
+            at = torch.from_numpy(starts + np.array([places[b.hole] for b in some]) - shift).to(embedding.device)
             with inference(encoder, head):
                 scores = head(encoder(inputs.to(embedding.device))[at], embedding).float().log_softmax(-1).cpu()
             scores = scores.masked_fill(~allowed, -torch.inf)

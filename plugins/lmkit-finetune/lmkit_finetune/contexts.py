@@ -78,27 +78,21 @@ def with_answer(window: ContextWindow, spans: list[tuple[int, int]]) -> Example:
 def tokens_of(gold: Gold, asked: Asked, column: str) -> tuple[int, int]:
     """First and last of the context's tokens that have a character of the answer.
 
-    Raises DataError where the answer does not stand where it says it does, or has no token.
+    Raises DataError where it has no token.
     """
-    end = gold.start + len(gold.text)
-    found = asked.context[gold.start : end] if gold.start >= 0 else ""
-    if gold.start < 0 or found != gold.text:
-        raise DataError(
-            f'column "{column}": answer "{gold.text:.40}" is not at character {gold.start} of the context, '
-            f'which has "{found:.40}" there; answer_start counts characters from 0'
-        )
     offsets = asked.encoding.offsets
     first = int(np.searchsorted(offsets[:, 1], gold.start, side="right"))
-    last = int(np.searchsorted(offsets[:, 0], end)) - 1
+    last = int(np.searchsorted(offsets[:, 0], gold.start + len(gold.text))) - 1
     if first > last:
         raise DataError(f'column "{column}": answer "{gold.text:.40}" has no token')
     return first, last
 
 
-def gold_of(row: Row, column: str) -> list[Gold]:
+def gold_of(row: Row, column: str, context: str | None) -> list[Gold]:
     """The gold answers in a row's `column`, as SQuAD nests them or as `datasets` does; none: it has no answer.
 
-    Raises DataError where it is absent or has neither form.
+    Raises DataError where it is absent or has neither form, or where an answer does not stand in `context`, if there is
+    one, at the character that it says.
     """
     given = value_of(row, column)
     pairs: list[Any] | None = None
@@ -116,4 +110,13 @@ def gold_of(row: Row, column: str) -> list[Gold]:
             f'column "{column}": wanted [{{"text": ..., "answer_start": ...}}, ...] or '
             f'{{"text": [...], "answer_start": [...]}}, got {given!r:.60}'
         )
+    for text, start in pairs:
+        if context is None:
+            break
+        found = context[start : start + len(text)] if start >= 0 else ""
+        if found != text:
+            raise DataError(
+                f'column "{column}": answer "{text:.40}" is not at character {start} of the context, '
+                f'which has "{found:.40}" there; answer_start counts characters from 0'
+            )
     return [Gold(text, start) for text, start in pairs]

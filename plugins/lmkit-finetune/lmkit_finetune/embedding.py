@@ -75,7 +75,7 @@ class Embedding(Task):
 
     name = "embedding"
     Config = EmbeddingConfig
-    reads: ClassVar[frozenset[str]] = frozenset({"embedding", "token", "next-token", "classify"})
+    reads: ClassVar[frozenset[str]] = frozenset({"embedding", "token", "next-token", "masked-next-token", "classify"})
     verb: ClassVar[str | None] = "embed"
 
     def __init__(self, config: EmbeddingConfig, tokenizer: Tokenizer) -> None:

@@ -73,7 +73,7 @@ class MultipleChoice(Task):
 
     name = "multiple-choice"
     Config = MultipleChoiceConfig
-    reads: ClassVar[frozenset[str]] = frozenset({"choice", "next-token", "token"})
+    reads: ClassVar[frozenset[str]] = frozenset({"choice", "next-token", "masked-next-token", "token"})
 
     def __init__(self, config: MultipleChoiceConfig, tokenizer: Tokenizer) -> None:
         self.config = config

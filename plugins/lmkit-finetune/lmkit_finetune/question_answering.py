@@ -85,7 +85,7 @@ class QuestionAnswering(Task):
     def examples(self, row: Row) -> Iterator[Example]:
         """A row's windows; one that has no gold answer whole is taught that it has none."""
         asked, column = self._read(row), self.config.answers_column
-        spans = [tokens_of(gold, asked, column) for gold in gold_of(row, column)]
+        spans = [tokens_of(gold, asked, column) for gold in gold_of(row, column, asked.context)]
         for window in context_windows(self.tokenizer, asked, self.config.longest, self.config.stride):
             yield with_answer(window, spans)
 
@@ -112,8 +112,8 @@ class QuestionAnswering(Task):
         """Exact matches and F1 of all rows, and of those with and without an answer."""
         if row.get(self.config.answers_column) is None:
             return {}
-        # As SQuAD's own script has it, what is nothing once normalized is no answer.
-        gold = [g.text for g in gold_of(row, self.config.answers_column) if normalized(g.text)]
+        given = gold_of(row, self.config.answers_column, row.get(self.config.context_column))
+        gold = [g.text for g in given if normalized(g.text)]  # as SQuAD's own script has it, nothing is no answer
         said = prediction.get("answer", "")
         sums = {"rows": 1.0, "exact_match": exact_match(said, gold), "f1": f1(said, gold)}
         kind = "has_answer" if gold else "no_answer"

@@ -1,5 +1,7 @@
 """Windows cover a context, share what they are to share, and hold a gold answer where it lies."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -83,10 +85,10 @@ def test_tokens_that_bring_a_space_along_and_lost_characters() -> None:
 def test_both_forms_of_answers_are_the_same() -> None:
     nested = {"answers": [{"text": "a", "answer_start": 0}, {"text": "b", "answer_start": 2}]}
     columns = {"answers": {"text": ["a", "b"], "answer_start": [0, 2]}}
-    assert gold_of(nested, "answers") == gold_of(columns, "answers") == [Gold("a", 0), Gold("b", 2)]
-    assert (
-        gold_of({"answers": []}, "answers") == gold_of({"answers": {"text": [], "answer_start": []}}, "answers") == []
-    )
+    none: list[dict[str, Any]] = [{"answers": []}, {"answers": {"text": [], "answer_start": []}}]
+    for row in (nested, columns):
+        assert gold_of(row, "answers", "a b") == [Gold("a", 0), Gold("b", 2)]
+    assert [gold_of(row, "answers", "a b") for row in none] == [[], []]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from lmkit.parts.subwords import SubwordTokenizer, chunks
 
 END = AddedToken("<|endoftext|>", special=True)
+MIDDLE = ("fim_prefix", "fim_suffix", "fim_middle")
+MOST_MARKS = 1000
 SPACE, NEWLINE = "\u0120", "\u010a"
 """How GPT-2 spells these two bytes in its vocabulary."""
 
@@ -29,19 +31,23 @@ class BytePairConfig:
     """Tokens of the vocabulary, bytes and special ones included; a small corpus may give fewer."""
     min_frequency: int = attrs.field(default=2, validator=[validators.ge(1), validators.le(1_000_000_000)])
     """How often two pieces must stand together to become one."""
+    middle: bool = False
+    """Whether to add the special tokens by which a model is asked for a text's middle (objective "fim")."""
+    marks: int = attrs.field(default=0, validator=[validators.ge(0), validators.le(MOST_MARKS)])
+    """Special tokens to add that stand for hidden spans of a text (objective "span-denoising", which wants 100)."""
 
 
-class BytePairEncoding(SubwordTokenizer):
-    """GPT-2's tokenizer: the bytes of a word, merged in the order in which the merges were learned."""
+class ByteLevel(SubwordTokenizer):
+    """What tokenizers of bytes share: special tokens, how a word begins, and the way from bytes to text."""
 
-    name = "bpe"
-    Config = BytePairConfig
-    model = "BPE"
     special: ClassVar[Mapping[str, AddedToken]] = {
         "bos": END,
         "eos": END,
         "pad": AddedToken("<|pad|>", special=True),
         "mask": AddedToken("<|mask|>", special=True, lstrip=True),  # takes the space that a word would bring along
+    }
+    optional: ClassVar[Mapping[str, AddedToken]] = {
+        role: AddedToken(f"<|{role}|>", special=True) for role in (*MIDDLE, *(f"mark_{n}" for n in range(MOST_MARKS)))
     }
     prefix = ("bos",)
     between = ("eos",)
@@ -50,16 +56,37 @@ class BytePairEncoding(SubwordTokenizer):
     def starts_word(token: str) -> bool:
         return token.startswith((SPACE, NEWLINE))
 
+    @staticmethod
+    def pipeline(model: models.Model) -> tokenizers.Tokenizer:
+        """Text as bytes, spelled as GPT-2 spells them, for `model`."""
+        pipeline = tokenizers.Tokenizer(model)
+        pipeline.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        pipeline.decoder = decoders.ByteLevel()
+        return pipeline
+
+    @classmethod
+    def special_tokens(cls, *, middle: bool, marks: int) -> list[AddedToken]:
+        """Each special token once, with those of `optional` that are asked for."""
+        roles = [*(MIDDLE if middle else ()), *(f"mark_{n}" for n in range(marks))]
+        tokens = [*cls.special.values(), *(cls.optional[role] for role in roles)]
+        return list({token.content: token for token in tokens}.values())
+
+
+class BytePairEncoding(ByteLevel):
+    """GPT-2's tokenizer: the bytes of a word, merged in the order in which the merges were learned."""
+
+    name = "bpe"
+    Config = BytePairConfig
+    model = "BPE"
+
     @classmethod
     def train(cls, config: BytePairConfig, texts: Iterable[str]) -> Self:
         """A new tokenizer; the same texts give the same one."""
-        pipeline = tokenizers.Tokenizer(models.BPE())
-        pipeline.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        pipeline.decoder = decoders.ByteLevel()
+        pipeline = cls.pipeline(models.BPE())
         trainer = trainers.BpeTrainer(
             vocab_size=config.vocab_size,
             min_frequency=config.min_frequency,
-            special_tokens=list({token.content: token for token in cls.special.values()}.values()),
+            special_tokens=cls.special_tokens(middle=config.middle, marks=config.marks),
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )

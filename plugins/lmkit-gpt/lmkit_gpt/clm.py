@@ -5,11 +5,12 @@ from __future__ import annotations
 import attrs
 
 from lmkit.parts.continuation import Continuation
+from lmkit.parts.losses import LossConfig
 
 
 @attrs.frozen(kw_only=True)
-class CausalConfig:
-    """Nothing to choose: every token but a sequence's first is predicted."""
+class CausalConfig(LossConfig):
+    """What is added to the loss: every token but a sequence's first is predicted."""
 
 
 class CausalLanguageModelling(Continuation):

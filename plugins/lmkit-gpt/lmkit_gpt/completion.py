@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import attrs
 import numpy as np
@@ -20,10 +20,13 @@ from lmkit.errors import DataError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.bleu import bleu, bleu_counts
+from lmkit.parts.continuation import Continuation
 from lmkit.parts.generation import Drawn, Generation, check_room
 from lmkit.parts.pieces import Pieces
 from lmkit.parts.rows import answer, has_value, text_of
 from lmkit_gpt.clm import CausalConfig, CausalLanguageModelling
+from lmkit_gpt.fim import ROLES
+from lmkit_gpt.prefix_lm import PrefixConfig, PrefixLanguageModelling
 
 
 @attrs.frozen(kw_only=True)
@@ -50,8 +53,12 @@ class CompletionConfig:
     """Column of the prompt, in rows that have one apart from its completion."""
     completion_column: str = "completion"
     """Column of the completion to learn, white space at its start included."""
+    suffix_column: str | None = None
+    """Column of what stands behind the completion, for a model that fills in the middle (objective "fim")."""
     bleu: bool = False
     """Also score completions by BLEU, from 0 to 100; needs the extra lmkit[bleu]."""
+    attention: Literal["causal", "mixed"] = "causal"
+    """How examples are read when learning: "mixed" sees prompts whole, as objective "prefix-lm" does."""
     longest: int = attrs.field(default=128, validator=validators.ge(2))
     """Tokens of an example to learn from at most; a longer text becomes several."""
 
@@ -61,18 +68,19 @@ class _Prompt:
     text: str
     ids: npt.NDArray[np.int64]
     key: tuple[int, ...]
+    suffix: str = ""
 
 
 class Completion(Task):
     """Continues a prompt; one answer a row, in order.
 
-    {"completion": text, "text": prompt and completion, "stopped": "end" (the model ended the text), "stop" (a stop
-    string) or "length", "tokens": how many were drawn, "log_probability": of all of them, in nats}
+    {"completion": text, "text": all of it, "stopped": "end" (the model ended the text), "stop" (a stop string) or
+    "length", "tokens": how many were drawn, "log_probability": of all of them, in nats}
     """
 
     name = "completion"
     Config = CompletionConfig
-    reads: ClassVar[frozenset[str]] = frozenset({"next-token"})
+    reads: ClassVar[frozenset[str]] = frozenset({"next-token", "masked-next-token"})
     verb: ClassVar[str | None] = "complete"
 
     def __init__(self, config: CompletionConfig, tokenizer: Tokenizer) -> None:
@@ -81,7 +89,9 @@ class Completion(Task):
         special = tokenizer.vocabulary.special
         self._end = [special["eos"]] if "eos" in special else []
 
-    def build_objective(self, labels: Sequence[str]) -> CausalLanguageModelling:
+    def build_objective(self, labels: Sequence[str]) -> Continuation:
+        if self.config.attention == "mixed":
+            return PrefixLanguageModelling(PrefixConfig(), self.tokenizer.vocabulary)
         return CausalLanguageModelling(CausalConfig(), self.tokenizer.vocabulary)
 
     def row(self, text: str) -> Row:
@@ -104,7 +114,10 @@ class Completion(Task):
     def predict(self, encoder: Encoder, head: nn.Module, rows: Iterable[Row], *, batch_tokens: int) -> Iterator[Any]:
         def read(number: int, row: Row) -> _Prompt:
             column = self.config.prompt_column if row.get(self.config.prompt_column) is not None else self.config.column
-            return self._prompt(encoder, text_of(row, column), number)
+            text = text_of(row, column)
+            if self.config.suffix_column is None or not has_value(row, self.config.suffix_column):
+                return self._prompt(encoder, text, number)
+            return self._prompt(encoder, text, number, text_of(row, self.config.suffix_column))
 
         def complete(prompts: Sequence[_Prompt]) -> list[dict[str, Any]]:
             return self._complete(encoder, head, prompts)
@@ -164,10 +177,23 @@ class Completion(Task):
             )
         return Example(tokens=tokens, lengths=(len(tokens),), target=np.arange(len(tokens)) >= len(opening))
 
-    def _prompt(self, encoder: Encoder, text: str, number: int) -> _Prompt:
-        ids = self._opening(text)
+    def _prompt(self, encoder: Encoder, text: str, number: int, suffix: str = "") -> _Prompt:
+        ids = self._around(text, suffix) if suffix else self._opening(text)
         check_room(encoder, len(ids))
-        return _Prompt(text, ids, (self.config.seed, number))
+        return _Prompt(text, ids, (self.config.seed, number), suffix)
+
+    def _around(self, prefix: str, suffix: str) -> npt.NDArray[np.int64]:
+        """The ids that ask for what stands between two texts, as "fim" has it."""
+        special = self.tokenizer.vocabulary.special
+        if not all(role in special for role in ROLES):
+            raise DataError(
+                f'column "{self.config.suffix_column}": this model cannot fill in the middle: its tokenizer lacks '
+                f"{', '.join(ROLES)}"
+            )
+        before, behind, middle = ([special[role]] for role in ROLES)
+        ids = np.concatenate([before, self._ids(prefix), behind, self._ids(suffix), middle]).astype(np.int64)
+        wrapped = self.tokenizer.wrap(ids)
+        return wrapped.ids[: wrapped.first + len(ids)]
 
     def _generation(self, encoder: Encoder, head: nn.Module, prompts: Sequence[_Prompt]) -> Generation:
         return Generation(
@@ -201,7 +227,7 @@ class Completion(Task):
         return [
             {
                 "completion": pieces[i].text,
-                "text": prompt.text + pieces[i].text,
+                "text": prompt.text + pieces[i].text + prompt.suffix,
                 "stopped": "stop" if pieces[i].stopped else last[i].stopped,
                 "tokens": tokens[i],
                 "log_probability": log_probability[i],

@@ -5,13 +5,18 @@ from typing import Any
 
 import pytest
 from lmkit_gpt.bpe import BytePairEncoding
+from lmkit_gpt.bytes import Bytes
 from lmkit_gpt.clm import CausalLanguageModelling
 from lmkit_gpt.completion import Completion
+from lmkit_gpt.fim import FillInTheMiddle
 from lmkit_gpt.gpt2 import Gpt2
+from lmkit_gpt.prefix_lm import PrefixLanguageModelling
+from lmkit_gpt.unigram import Unigram
 
 from lmkit.testing import TEXTS, Check, conformance
 
 BPE = BytePairEncoding.train(BytePairEncoding.Config(vocab_size=400), TEXTS)
+MARKED = BytePairEncoding.train(BytePairEncoding.Config(vocab_size=400, middle=True), TEXTS)
 PAIRS = [{"prompt": text[:12], "completion": text[12:24]} for text in TEXTS]
 
 
@@ -29,6 +34,16 @@ def test_bpe_conforms(check: Check) -> None:
     check()
 
 
+@pytest.mark.parametrize("check", conformance(Unigram, Unigram.Config(vocab_size=400)))
+def test_unigram_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", conformance(Bytes, Bytes.Config(middle=True, marks=3)))
+def test_bytes_conforms(check: Check) -> None:
+    check()
+
+
 @pytest.mark.parametrize("check", conformance(Gpt2, Gpt2.Config(layers=2, width=32, heads=2)))
 def test_gpt2_conforms(check: Check) -> None:
     check()
@@ -36,6 +51,16 @@ def test_gpt2_conforms(check: Check) -> None:
 
 @pytest.mark.parametrize("check", conformance(CausalLanguageModelling))
 def test_clm_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", conformance(PrefixLanguageModelling))
+def test_prefix_lm_conforms(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", conformance(FillInTheMiddle, FillInTheMiddle.Config(rate=0.9), tokenizer=MARKED))
+def test_fim_conforms(check: Check) -> None:
     check()
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import attrs
 
 from lmkit.parts.continuation import Continuation
+from lmkit.parts.losses import LossConfig
 
 
 @attrs.frozen(kw_only=True)
-class RecallConfig:
-    """Nothing to choose: the examples mark their sentences."""
+class RecallConfig(LossConfig):
+    """What is added to the loss: the examples mark their sentences."""
 
 
 class Recall(Continuation):

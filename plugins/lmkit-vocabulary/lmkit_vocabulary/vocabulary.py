@@ -80,7 +80,7 @@ class Vocabulary(Task):
 
     name = "vocabulary"
     Config = VocabularyConfig
-    reads: ClassVar[frozenset[str]] = frozenset({"next-token"})
+    reads: ClassVar[frozenset[str]] = frozenset({"next-token", "masked-next-token"})
     verb: ClassVar[str | None] = "sentences"
 
     def __init__(self, config: VocabularyConfig, tokenizer: Tokenizer) -> None:

@@ -1,0 +1,1 @@
+"""Gated convolutions and shuffled words for lmkit; see `plugin`."""

@@ -1,0 +1,1 @@
+"""What `lmkit plugins new` writes; `$name` and the like are filled in."""

@@ -1,0 +1,1 @@
+"""ELECTRA for lmkit: a plugin; see `plugin` for what it adds."""

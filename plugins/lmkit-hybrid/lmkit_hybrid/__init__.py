@@ -1,0 +1,1 @@
+"""GPT-BERT for lmkit: a plugin; see `plugin` for what it adds."""

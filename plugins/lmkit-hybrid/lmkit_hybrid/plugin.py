@@ -1,0 +1,8 @@
+"""What this distribution adds to lmkit: names and import paths; a component is imported when a run uses it."""
+
+from lmkit import hookimpl
+
+
+@hookimpl
+def lmkit_objectives() -> dict[str, str]:
+    return {"hybrid": "lmkit_hybrid.hybrid:Hybrid"}

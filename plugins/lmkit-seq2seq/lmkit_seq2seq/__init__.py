@@ -1,0 +1,1 @@
+"""T5 for lmkit: a plugin; see `plugin` for what it adds."""

@@ -1,0 +1,83 @@
+"""What `lmkit plugins new` writes installs, passes the kit, and is as clean as lmkit itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import lmkit
+from lmkit.run.package import KINDS, new_package
+
+
+def python(*arguments: str, path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(path), os.environ.get("PYTHONPATH", "")])}
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment, cwd=cwd
+    )
+
+
+def installed(folder: Path) -> None:
+    """What pip leaves of an editable installation, without pip."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    information = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(
+        f"Metadata-Version: 2.4\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    [(group, points)] = project["entry-points"].items()
+    lines = "".join(f"{name} = {value}\n" for name, value in points.items())
+    (information / "entry_points.txt").write_text(f"[{group}]\n{lines}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_package_passes_the_kit_at_once(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "new"
+    files = new_package(kind, f"my-{kind}", folder)
+    assert all(file.exists() for file in files)
+    installed(folder)
+    done = python("-m", "lmkit", "plugins", "check", f"lmkit-my-{kind}", "--json", "--quiet", path=folder, cwd=tmp_path)
+    report = json.loads(done.stdout)
+    assert report["passed"], report
+    assert report["ran"] > 8
+
+
+def test_new_packages_are_linted_formatted_typed_and_have_tests_that_run(tmp_path: Path) -> None:
+    for kind in KINDS:
+        new_package(kind, f"my-{kind}", tmp_path / kind)
+        installed(tmp_path / kind)
+    settings = Path(__file__).parents[2] / "pyproject.toml"
+    everywhere = Path(os.pathsep.join(str(tmp_path / kind) for kind in KINDS))
+    for tool in (["check", "--ignore", "I001"], ["format", "--check"]):  # imports are sorted by who is at home here
+        done = python("-m", "ruff", *tool, "--no-cache", "--config", str(settings), ".", path=everywhere, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout
+    modules = [argument for kind in KINDS for argument in ("-p", f"lmkit_my_{kind}")]
+    quietly = ["--strict", "--cache-dir", os.devnull, "--follow-imports", "silent"]
+    done = python("-m", "mypy", *quietly, *modules, path=everywhere, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    tests = tmp_path / "tokenizer" / "tests"
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests), path=everywhere, cwd=tests.parent)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("encoders", "mine", "expected tokenizer, encoder, objective or task, got 'encoders'"),
+        ("encoder", "My Encoder", "expected a name of small letters"),
+        ("encoder", "plugin", "expected a name of small letters"),
+        ("objective", "mlm", 'objective "mlm" .lmkit-bert .* is installed already: choose another name'),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path: Path, kind: str, name: str, message: str) -> None:
+    with pytest.raises(lmkit.ConfigError, match=message):
+        new_package(kind, name, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "there").mkdir()
+    with pytest.raises(lmkit.ConfigError, match="exists already"):
+        new_package("encoder", "mine", tmp_path / "there")
