@@ -37,6 +37,7 @@ ALLOWED = {
     "cli": {"errors", "run", "registry", "testing"},
     "__init__": BELOW_RUN | {"report", "run"},
     "__main__": {"cli"},
+    "templates": set(),
 }
 """Unit of lmkit -> what else of lmkit its files may import; every unit may import itself."""
 
@@ -48,6 +49,7 @@ WATCHES_GENERATORS = CORE / "testing" / "generators.py"
 SAID_IN_THE_CORE = {
     "embedding": "a role of parameters too",
     "vocabulary": "what a tokenizer has",
+    "bytes": "what files are made of",
     "minimal-pairs": "`lmkit evaluate --minimal-pairs` runs the installed task of that name",
 }
 """Component names that the core may say, and why."""

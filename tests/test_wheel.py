@@ -125,7 +125,7 @@ def test_a_strangers_package_is_built_installed_checked_and_trained(
     report = json.loads(command("plugins", "check", "lmkit-ripple", "--json", "--quiet"))
     assert report["passed"], report
     (tmp_path / "book.md").write_text("\n\n".join(["Robin Hood drew his bow, and the sheriff ran."] * 60))
-    settings = ["data.train=book.md", "tokenizer.vocab_size=300", "train.steps=4", "train.batch_tokens=512"]
+    settings = ["data.train=['book.md']", "tokenizer.vocab_size=300", "train.steps=4", "train.batch_tokens=512"]
     fast = ["encoder.width=32", "train.compile=off", "train.precision=fp32", "train.threads=1"]
     sets = [word for setting in settings + fast for word in ("--set", setting)]
     command("pretrain", source / "pretrain.toml", "--run", "run", "--quiet", *sets)

@@ -154,8 +154,8 @@ def test_missing_tables_are_told(toy: Any) -> None:
 def test_a_tokenizer_may_be_loaded_from_a_folder(toy: Any, run_toml: Path) -> None:
     recipe = read_pretraining(run_toml, overrides=["tokenizer.folder=../tokenizer"])
     assert recipe.tokenizer == Saved(
-        default_registry().find("tokenizer", "letters"), run_toml.parent.parent / "tokenizer"
-    )
+        default_registry().find("tokenizer", "letters"), Path.cwd().parent / "tokenizer"
+    ), "what is typed is relative to where it is typed"
     assert read_pretraining(tomllib.loads(resolved_toml(recipe))) == recipe
     with pytest.raises(ConfigError) as caught:
         read_pretraining(run_toml, overrides=["tokenizer.folder=3", "tokenizer.vocab_size=9"])

@@ -25,7 +25,8 @@ def test_encode_unpacks_into_hidden_and_pooled(trained):
 
 def test_verbs_follow_from_the_head(trained):
     assert trained["mlm"].verbs() == {"embed": "embedding", "fill": "fill-mask"}
-    assert trained["clm"].verbs() == {"complete": "completion", "embed": "embedding", "sentences": "vocabulary"}
+    of_gpt = {"complete": "completion", "embed": "embedding", "sentences": "vocabulary", "translate": "translation"}
+    assert trained["clm"].verbs() == of_gpt
     with pytest.raises(AttributeError) as raised:
         trained["mlm"].complete("Robin")
     assert str(raised.value) == "a run with a head of kind token has no 'complete'; its verbs: embed, fill"
@@ -49,7 +50,8 @@ def test_a_list_of_texts_gives_a_list_of_answers(trained):
 def test_the_wrong_task_for_a_head_is_refused_by_name(trained):
     with pytest.raises(lmkit.FitError) as raised:
         trained["clm"].predict(["x"], task="fill-mask")
-    assert str(raised.value) == ('task "fill-mask" reads heads of kind token; this run has a head of kind next-token')
+    wanted = 'task "fill-mask" reads heads of kind masked-next-token, token; this run has a head of kind next-token'
+    assert str(raised.value) == wanted
 
 
 def test_texts_that_cannot_be_encoded_are_named(trained):
