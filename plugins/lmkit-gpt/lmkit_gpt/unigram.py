@@ -96,4 +96,5 @@ def _pieces(words: Mapping[str, int], size: int, longest: int) -> list[tuple[str
             minloglevel=3,
         )
     found = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    return [(found.id_to_piece(i), found.get_score(i)) for i in range(1, found.get_piece_size())]
+    # Short numbers, which a file's reader gives back as they were.
+    return [(found.id_to_piece(i), round(found.get_score(i), 6)) for i in range(1, found.get_piece_size())]
