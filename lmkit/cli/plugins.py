@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from lmkit.registry import Component, Plugin
 
 
+_MEANS = {
+    "objective x task": " (the task answers with what the objective trained, without fine-tuning)",
+    "task x encoder": " (the task can be fine-tuned on the encoder)",
+}
+
+
 def list_plugins(*, local_files: LocalFiles) -> Answer:
     """List every component with its distribution, version and state."""
     from lmkit.registry import Registry
@@ -122,13 +128,14 @@ def _matrix_lines(found: Mapping[str, Any]) -> Iterator[str]:
         rows = list(dict.fromkeys(pair.first for pair in pairs))
         fits = {(pair.first, pair.second): not pair.reason for pair in pairs}
         width = max(map(len, rows), default=0)
-        yield f"{name}: {found['fitting'][name]} of {len(pairs)} fit"
+        yield f"{name}{_MEANS.get(name, '')}: {found['fitting'][name]} of {len(pairs)} fit"
         yield f"  {'':{width}}  {'  '.join(columns)}".rstrip()
         for row in rows:
             cells = ("yes" if fits[row, column] else "-" for column in columns)
             marks = "  ".join(cell.ljust(len(column)) for cell, column in zip(cells, columns, strict=True))
             yield f"  {row:{width}}  {marks}".rstrip()
-        yield from (f"  - {reason}" for reason in dict.fromkeys(pair.reason for pair in pairs if pair.reason))
+        if name not in _MEANS or name.endswith("encoder"):
+            yield from (f"  - {reason}" for reason in dict.fromkeys(pair.reason for pair in pairs if pair.reason))
     yield f"{found['triples']} of tokenizer x encoder x objective fit"
 
 

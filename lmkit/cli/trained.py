@@ -16,4 +16,19 @@ def trained(run: Run) -> Answer:
     data = {"run": str(run.folder), "step": run.step, "last_step": last, "head_kind": run.head_kind}
     best = f"; the best validation came at step {run.step:,}, and its model is used" if run.step != last else ""
     said = f"{run.folder}: trained to step {last:,}{best}"
-    return Answer.of(data, said, f'Next: lmkit predict {run.folder} "..."')
+    return Answer.of(data, said, f"Next: {_next(run)}")
+
+
+def _next(run: Run) -> str:
+    """A command that works for this run: its task's, one that reads its head, or fine-tuning where none does."""
+    from lmkit.errors import FitError
+
+    try:
+        task, named = run.task(), ""
+    except FitError:
+        able = sorted(run.verbs().values())
+        if not able or able == ["embedding"]:
+            return f"lmkit finetune {run.folder} TASK.toml --run DIR"
+        task, named = run.task(able[0]), f" --task {' or '.join(able)}"
+    asks_for_text = type(task).row.__qualname__ != "Task.row"  # the interface's own, of tasks that want whole rows
+    return f"lmkit predict {run.folder}{named} " + ('"..."' if asks_for_text else "--rows FILE")

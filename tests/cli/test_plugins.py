@@ -90,6 +90,7 @@ def test_the_matrix_has_a_line_for_each_and_a_reason_for_each_refusal(lmkit: Lmk
     for name, pairs in found["tables"].items():
         fit = [pair for pair in pairs if not pair["reason"]]
         assert found["fitting"][name] == len(fit)
-        assert f"{name}: {len(fit)} of {len(pairs)} fit" in lines
-        assert {f"  - {pair['reason']}" for pair in pairs if pair["reason"]} <= set(lines)
+        assert any(line.startswith(name) and line.endswith(f": {len(fit)} of {len(pairs)} fit") for line in lines)
+        if name != "objective x task":  # whose reasons are all alike: other heads
+            assert {f"  - {pair['reason']}" for pair in pairs if pair["reason"]} <= set(lines)
     assert lines[-1] == f"{found['triples']} of tokenizer x encoder x objective fit"

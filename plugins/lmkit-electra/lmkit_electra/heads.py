@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lmkit.batch import Attention
 from lmkit.interfaces import Encoder, Vocabulary
 from lmkit.parts.layers import ACTIVATIONS, draw_weights
 from lmkit.parts.losses import LossConfig, cross_entropy_sum
@@ -20,10 +21,12 @@ class ElectraHead(nn.Module):
     """The generator with its head, and the discriminator's (Clark et al. 2020, sections 2 and 3.2).
 
     Both networks have the encoder's token embedding; the generator reads it through a projection to its own width.
+    Tasks that read states alone ask for `attention`.
     """
 
     def __init__(self, encoder: Encoder, smaller: Any, vocabulary: Vocabulary) -> None:
         super().__init__()
+        self.attention: Attention = "bidirectional"
         activation = encoder.head_style.activation
         self.activation = ACTIVATIONS[activation]
         self.generator = type(encoder)(smaller, vocabulary)

@@ -16,7 +16,7 @@ import torch
 from attrs import validators
 from torch import Tensor, nn
 
-from lmkit.batch import Example, pack
+from lmkit.batch import Attention, Example, pack
 from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
@@ -75,7 +75,9 @@ class Embedding(Task):
 
     name = "embedding"
     Config = EmbeddingConfig
-    reads: ClassVar[frozenset[str]] = frozenset({"embedding", "token", "next-token", "masked-next-token", "classify"})
+    reads: ClassVar[frozenset[str]] = frozenset(
+        {"embedding", "token", "next-token", "masked-next-token", "classify", "replaced", "seq2seq"}
+    )
     verb: ClassVar[str | None] = "embed"
 
     def __init__(self, config: EmbeddingConfig, tokenizer: Tokenizer) -> None:
@@ -146,12 +148,14 @@ class Embedding(Task):
         """The head itself where it embeds; else one that reads as the given head does."""
         if isinstance(head, EmbeddingHead):
             return head
-        attention = getattr(head, "attention", None)
+        attention: Attention | None = getattr(head, "attention", None)
         if attention is None:
             raise FitError(
                 f'task "embedding" cannot tell how the encoder under a {type(head).__name__} reads: '
                 f'its objective should give it an attribute "attention"'
             )
+        if attention == "mixed" or getattr(head, "kind", None) == "seq2seq":
+            attention = "bidirectional"  # a text is seen whole where it can be: of an encoder-decoder by its encoder
         return EmbeddingHead(self.config.pooling, attention)
 
     def _vectors(self, encoder: Encoder, embedder: EmbeddingHead, examples: Sequence[Example]) -> Tensor:
