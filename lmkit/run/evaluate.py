@@ -102,6 +102,8 @@ def _on_text(run: Run, paths: Sequence[Path]) -> dict[str, Any]:
         assert totals is not None
         sums.update(totals.sums)
         counts.update(totals.counts)
+    if not any(counts[term] for term in objective.weights):
+        raise DataError(f"{', '.join(map(str, paths))}: nothing to score: no token of the text is predicted")
     means = Totals(sums, counts).means
     size = sum(store.total_bytes for store in stores)
     tokens = sum(store.total_tokens for store in stores)

@@ -144,7 +144,8 @@ class Run:
         """Raises ConfigError where one of `options` says what the head should have been trained for."""
 
         def trained_for(config: Any) -> Any:
-            return getattr(cls(config, self.tokenizer).build_objective(self.parts.labels), "config", None)
+            task = cls(config, self.tokenizer)
+            return getattr(task.build_objective(task.all_labels(self.parts.labels)), "config", None)
 
         assert self.parts.task is not None
         mine = self.parts.task.config

@@ -41,6 +41,8 @@ def test_what_a_head_was_trained_for_cannot_be_changed_when_it_answers(classifie
     assert list(classifier.predict(["The fox."], longest=16, several=False)) == answers
     with pytest.raises(lmkit.ConfigError, match=r"several: this head was trained with False, which True cannot"):
         classifier.predict(["The fox."], longest=16, several=True)
+    with pytest.raises(lmkit.ConfigError, match=r"labels: this head was trained with \(\)"):
+        classifier.predict(["The fox."], labels=("a",))
 
 
 def test_a_path_that_is_typed_starts_where_it_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

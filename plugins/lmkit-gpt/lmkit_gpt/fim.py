@@ -50,7 +50,7 @@ class FillInTheMiddle(Continuation):
         if missing:
             raise FitError(
                 f'objective "fim" needs a tokenizer with the special tokens {", ".join(missing)}; '
-                f'tokenizer "bpe" has them with middle = true'
+                f"a new bpe, unigram or bytes has them with middle = true in [tokenizer]"
             )
         self._rate, self._spm = config.rate, config.spm
         self._marks = [vocabulary.special[role] for role in ROLES]

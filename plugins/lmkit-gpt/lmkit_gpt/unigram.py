@@ -21,7 +21,7 @@ from lmkit_gpt.bpe import MOST_MARKS, ByteLevel
 
 LETTERS = pre_tokenizers.ByteLevel(add_prefix_space=False)
 LONGEST_WORD = 1000
-"""Bytes of a word that is learned from at most."""
+"""Bytes of a word that is learned from at once; a longer one, as a script without spaces has them, is cut up."""
 
 
 @attrs.frozen(kw_only=True)
@@ -56,7 +56,12 @@ class Unigram(ByteLevel):
         Pieces and their scores are SentencePiece's, which finds the same ones each time; the trainer of `tokenizers`
         does not.
         """
-        words = Counter(word for text in chunks(texts) for word, _ in LETTERS.pre_tokenize_str(text))
+        words = Counter(
+            word[start : start + LONGEST_WORD]
+            for text in chunks(texts)
+            for word, _ in LETTERS.pre_tokenize_str(text)
+            for start in range(0, len(word), LONGEST_WORD)
+        )
         special = cls.special_tokens(middle=config.middle, marks=config.marks)
         pieces = _pieces(words, max(config.vocab_size - len(special), 257), config.longest_piece)
         scored = [*((token.content, 0.0) for token in special), *pieces]
@@ -70,7 +75,7 @@ def _pieces(words: Mapping[str, int], size: int, longest: int) -> list[tuple[str
     """At most `size` pieces with the logarithms of their probabilities, all single bytes among them."""
     model = BytesIO()
     with NamedTemporaryFile("w", suffix=".tsv", encoding="utf-8") as file:
-        file.writelines(f"{word}\t{count}\n" for word, count in sorted(words.items()) if len(word) <= LONGEST_WORD)
+        file.writelines(f"{word}\t{count}\n" for word, count in sorted(words.items()))
         file.flush()
         sentencepiece.SentencePieceTrainer.train(
             input=file.name,
@@ -97,4 +102,9 @@ def _pieces(words: Mapping[str, int], size: int, longest: int) -> list[tuple[str
         )
     found = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     # Short numbers, which a file's reader gives back as they were.
-    return [(found.id_to_piece(i), round(found.get_score(i), 6)) for i in range(1, found.get_piece_size())]
+    scores = {found.id_to_piece(i): round(found.get_score(i), 6) for i in range(1, found.get_piece_size())}
+    # Bytes that the corpus lacks are the least likely pieces, so that no text is unknown.
+    rarest = min(scores.values(), default=0.0) - 1
+    letters = sorted(LETTERS.alphabet())
+    several = [(piece, score) for piece, score in scores.items() if len(piece) > 1]  # the likeliest first
+    return [*((letter, scores.get(letter, rarest)) for letter in letters), *several[: size - len(letters)]]

@@ -39,6 +39,16 @@ def test_unigram_conforms(check: Check) -> None:
     check()
 
 
+@pytest.mark.parametrize("corpus", ["Robin Hood", "x" * 5000, "天地玄黄" * 900])
+def test_unigram_knows_every_byte_whatever_it_learned_from(corpus: str) -> None:
+    tokenizer = Unigram.train(Unigram.Config(vocab_size=300), [corpus])
+    assert tokenizer.vocabulary.size <= 300
+    for text in ("é 天 ~{}", "Robin QZ 123", "天地玄黄宇宙洪荒", "\x01\x7f\u00ff"):
+        ids = tokenizer.encode(text).ids
+        assert tokenizer.vocabulary.special["unk"] not in ids
+        assert tokenizer.decode(ids) == text
+
+
 @pytest.mark.parametrize("check", conformance(Bytes, Bytes.Config(middle=True, marks=3)))
 def test_bytes_conforms(check: Check) -> None:
     check()

@@ -85,7 +85,7 @@ class SpanDenoising(Conditional):
         if not marks or "eos" not in special:
             raise FitError(
                 'objective "span-denoising" needs a tokenizer with the special tokens eos and mark_0, mark_1, ...; '
-                'tokenizer "bpe" has them with marks = 100'
+                "a new bpe, unigram or bytes has them with marks = 100 in [tokenizer]"
             )
         self._denoisers = config.denoisers
         self._marks = np.array(marks, np.int64)
