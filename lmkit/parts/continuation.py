@@ -38,9 +38,10 @@ class Continuation(Objective[ScoredBatch]):
         return VocabularyHead(encoder, self.head_kind, attention=self.attention)
 
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> ScoredBatch:
-        read = [self.prepared(example, progress) for example in examples]
-        reach = None if self.attention == "causal" else [self.reach(example) for example in read]
-        inputs, starts = pack(read, attention=self.attention, filler=self._filler, reach=reach)
+        prepared = [self.prepared(example, progress) for example in examples]
+        read = [example for example, _ in prepared]
+        reach = [seen for _, seen in prepared if seen is not None]
+        inputs, starts = pack(read, attention=self.attention, filler=self._filler, reach=reach or None)
         total = inputs.tokens.numel()
         weights = np.zeros(total, np.float32)
         for example, start in zip(read, starts, strict=True):
@@ -57,13 +58,9 @@ class Continuation(Objective[ScoredBatch]):
             weights=torch.from_numpy(weights),
         )
 
-    def prepared(self, example: Example, progress: float | None) -> Example:
-        """What is read and predicted of `example`; it is as long, or shorter."""
-        return example
-
-    def reach(self, example: Example) -> IntArray:
-        """[n] how far each token of a prepared example sees in its own sequence, where `attention` is "mixed"."""
-        raise NotImplementedError(f"{type(self).__name__} reads with mixed attention and does not say how far")
+    def prepared(self, example: Example, progress: float | None) -> tuple[Example, IntArray | None]:
+        """What is read and predicted of `example`, and where `attention` is "mixed" [n] how far each token sees."""
+        return example, None
 
     def loss(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:
         return self._sums(encoder, head, batch, self.config)

@@ -36,7 +36,7 @@ def split(tokens: list[int]) -> tuple[list[int], list[int], list[int]]:
 @given(st.lists(st.integers(5, 59), min_size=7, max_size=40), st.booleans(), st.booleans(), st.sampled_from([0.0, 1.0]))
 def test_the_text_is_whole_but_for_its_last_tokens(text: list[int], bos: bool, eos: bool, spm: float) -> None:
     tokens = np.array([1] * bos + text + [1] * eos)
-    read = ALWAYS[spm].prepared(Example(tokens=tokens, lengths=(len(tokens),), key=(len(text),)), 0.5)
+    read, _ = ALWAYS[spm].prepared(Example(tokens=tokens, lengths=(len(tokens),), key=(len(text),)), 0.5)
     moved = read.tokens.tolist()
     assert len(moved) == len(tokens)
     if moved == tokens.tolist():
@@ -52,11 +52,11 @@ def test_the_text_is_whole_but_for_its_last_tokens(text: list[int], bos: bool, e
 def test_as_many_are_moved_as_asked_and_none_in_validation() -> None:
     fim = FillInTheMiddle(FillMiddleConfig(rate=0.5, spm=0.25), VOCABULARY)
     examples = [Example(tokens=np.arange(5, 25), lengths=(10, 10), key=(1, n)) for n in range(500)]
-    read = [np.split(fim.prepared(example, 0.1).tokens, 2) for example in examples]
+    read = [np.split(fim.prepared(example, 0.1)[0].tokens, 2) for example in examples]
     marked = [part.tolist() for parts in read for part in parts if 2 in part]
     assert len(marked) == pytest.approx(500, abs=4 * np.sqrt(1000 * 0.25))
     assert sum(part[1] == 3 for part in marked) / len(marked) == pytest.approx(0.25 + 0.75 * 13 / 49, abs=0.09)
-    assert all(fim.prepared(example, None) is example for example in examples)
+    assert all(fim.prepared(example, None)[0] is example for example in examples)
 
 
 def test_a_tokenizer_without_the_marks_is_refused_and_one_may_have_them(tmp_path: Path) -> None:

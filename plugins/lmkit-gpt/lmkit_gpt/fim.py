@@ -57,14 +57,14 @@ class FillInTheMiddle(Continuation):
         self._end = vocabulary.special["eos"]
         self._special = vocabulary.special_ids()
 
-    def prepared(self, example: Example, progress: float | None) -> Example:
+    def prepared(self, example: Example, progress: float | None) -> tuple[Example, None]:
         if progress is None or example.target is not None:
-            return example
+            return example, None
         rng, tokens = example.rng(), np.array(example.tokens, np.int64)
         for where in sequences(example):
             if rng.random() < self._rate:
                 tokens[where] = self._moved(tokens[where], rng)
-        return attrs.evolve(example, tokens=tokens)
+        return attrs.evolve(example, tokens=tokens), None
 
     def _moved(self, tokens: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """A sequence with its middle at its end, as long as it was; one that is too short as it is."""

@@ -25,8 +25,8 @@ class PrefixLanguageModelling(Continuation):
     Config = PrefixConfig
     attention: Attention = "mixed"
 
-    def prepared(self, example: Example, progress: float | None) -> Example:
-        """The example with what is predicted marked, and `extra` [n] the last position that each token sees."""
+    def prepared(self, example: Example, progress: float | None) -> tuple[Example, IntArray]:
+        """The example with what is predicted marked; a prefix is seen to its end, what follows it to itself."""
         rng = example.rng()
         wanted = np.zeros(len(example.tokens), bool) if example.target is None else np.array(example.target, bool)
         reach = np.empty(len(example.tokens), np.int64)
@@ -38,8 +38,4 @@ class PrefixLanguageModelling(Continuation):
             else:
                 prefix = int(wanted[where].argmax()) if wanted[where].any() else length
             reach[where] = np.maximum(np.arange(length), prefix - 1)
-        return attrs.evolve(example, target=wanted, extra=reach)
-
-    def reach(self, example: Example) -> IntArray:
-        seen: IntArray = example.extra
-        return seen
+        return attrs.evolve(example, target=wanted), reach

@@ -26,11 +26,11 @@ def test_where_a_prefix_ends_is_drawn_evenly_for_each_sequence() -> None:
     tokens = np.arange(10, 20)
     ends = []
     for n in range(1000):
-        read = PREFIX_LM.prepared(Example(tokens=tokens, lengths=(5, 5), key=(3, n)), 0.5)
+        read, reach = PREFIX_LM.prepared(Example(tokens=tokens, lengths=(5, 5), key=(3, n)), 0.5)
         first, second = np.split(read.target, 2)
         ends.append((int(first.argmax()), int(second.argmax())))
         assert first[ends[-1][0] :].all()
-        assert read.extra.tolist() == [max(i, end - 1) for end in ends[-1] for i in range(5)]
+        assert reach.tolist() == [max(i, end - 1) for end in ends[-1] for i in range(5)]
     for place in range(2):
         counts = np.bincount([pair[place] for pair in ends], minlength=5)
         assert counts[0] == 0
