@@ -1,4 +1,4 @@
-"""BLEU from sums of counts is what sacrebleu makes of the whole corpus."""
+"""BLEU and chrF from sums of counts are what sacrebleu makes of the whole corpus."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics import BLEU, CHRF
 
 from lmkit.errors import FitError
 from lmkit.parts import bleu as module
-from lmkit.parts.bleu import bleu, bleu_counts
+from lmkit.parts.bleu import bleu, bleu_counts, chrf, chrf_counts
 
 TEXTS = st.lists(st.sampled_from(["the", "bow", "of", "yew", "bends.", "Robin", "café", "—"]), max_size=9).map(" ".join)
 
@@ -21,8 +21,10 @@ def test_sums_give_the_score_of_the_corpus(pairs: list[tuple[str, str]]) -> None
     total: Counter[str] = Counter()
     for said, gold in pairs:
         total.update(bleu_counts(said, gold))
-    expected = BLEU().corpus_score([said for said, _ in pairs], [[gold for _, gold in pairs]])
-    assert bleu(total) == pytest.approx(expected.score)
+        total.update(chrf_counts(said, gold))
+    corpus = [said for said, _ in pairs], [[gold for _, gold in pairs]]
+    assert bleu(total) == pytest.approx(BLEU().corpus_score(*corpus).score)
+    assert chrf(total) == pytest.approx(CHRF().corpus_score(*corpus).score)
 
 
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from lmkit.batch import Packed
 from lmkit.interfaces import Encoder, HeadStyle, Vocabulary
 from lmkit.parts.heads import VocabularyHead
 from lmkit.parts.layers import ACTIVATIONS, draw_weights
+from lmkit.parts.losses import LossConfig
 
 VOCABULARY = Vocabulary(size=11, special={"pad": 0}, word_starts=np.ones(11, bool))
 
@@ -73,3 +74,20 @@ def test_matrices_are_drawn_biases_zeroed_and_norms_left() -> None:
         assert weights[name].std().item() == pytest.approx(0.05, rel=0.05)
     assert not weights["0.bias"].any()
     assert (weights["1.weight"] == 1).all()
+
+
+def test_scores_are_capped_alike_in_use_and_in_the_loss() -> None:
+    encoder = Lookup(None, VOCABULARY, HeadStyle(bias=True, softcap=2.0))
+    head = VocabularyHead(encoder, "token")
+    hidden, embedding = 5 * torch.randn(4, 6), encoder.token_embedding.weight
+    targets, weights = torch.tensor([3, 0, 7, 10]), torch.tensor([1.0, 0.0, 1.0, 1.0])
+    scores = head(hidden, embedding)
+    plain = hidden @ embedding.t() + head.bias
+    torch.testing.assert_close(scores, 2 * torch.tanh(plain / 2))
+    wanted = (nn.functional.cross_entropy(scores, targets, reduction="none") * weights).sum()
+    torch.testing.assert_close(head.loss_sum(hidden, embedding, targets, weights, LossConfig()), wanted)
+
+
+def test_a_transform_may_have_no_biases() -> None:
+    encoder = Lookup(None, VOCABULARY, HeadStyle(transform=True, transform_bias=False))
+    assert set(VocabularyHead(encoder).state_dict()) == {"dense.weight", "norm.weight"}
