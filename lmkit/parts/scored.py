@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import attrs
+import numpy as np
+import torch
 from torch import Tensor
 
-from lmkit.batch import Batch
+from lmkit.batch import Batch, IntArray
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -18,3 +23,25 @@ class ScoredBatch(Batch):
     """[N] token ids to predict there."""
     weights: Tensor
     """[N] float32: 1 where a prediction counts, 0 in an unused slot."""
+
+
+class Slots(NamedTuple):
+    """What a batch predicts, the unused slots behind the used ones; as in ScoredBatch."""
+
+    scored: Tensor
+    targets: Tensor
+    weights: Tensor
+
+
+def slots(scored: Sequence[IntArray], targets: Sequence[IntArray], room: int) -> Slots:
+    """[room] slots of which the first hold each example's `scored` places and `targets`, in order."""
+    used = sum(map(len, scored))
+    places, ids, weights = np.zeros(room, np.int64), np.zeros(room, np.int64), np.zeros(room, np.float32)
+    if used:
+        places[:used], ids[:used], weights[:used] = np.concatenate(scored), np.concatenate(targets), 1
+    return Slots(torch.from_numpy(places), torch.from_numpy(ids), torch.from_numpy(weights))
+
+
+def rounded_up(count: int, to: int) -> int:
+    """The next multiple of `to`, so that compiled code sees few shapes."""
+    return -(-count // to) * to

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 import attrs
 import numpy as np
 import numpy.typing as npt
-import torch
 from attrs import validators
 from torch import Tensor, nn
 
@@ -18,7 +17,7 @@ from lmkit.batch import Attention, Example, pack
 from lmkit.interfaces import Encoder, Objective, Vocabulary
 from lmkit.parts.heads import VocabularyHead
 from lmkit.parts.losses import LossConfig
-from lmkit.parts.scored import ScoredBatch
+from lmkit.parts.scored import ScoredBatch, rounded_up, slots
 
 Ids = npt.NDArray[np.int64]
 
@@ -67,14 +66,13 @@ class Reorder(Objective[ScoredBatch]):
             places.append(where)
             targets.append(tokens[where])
         inputs, starts = pack(shuffled, attention=self.attention, filler=self._filler)
-        scored = np.concatenate([start + where for start, where in zip(starts, places, strict=True)])
+        scored = [start + where for start, where in zip(starts, places, strict=True)]
+        count = sum(map(len, scored))
         return ScoredBatch(
             inputs=inputs,
-            counts={"reorder": len(scored)},
+            counts={"reorder": count},
             tokens=sum(len(example.tokens) for example in examples),
-            scored=torch.from_numpy(scored),
-            targets=torch.from_numpy(np.concatenate(targets)),
-            weights=torch.ones(len(scored)),
+            **slots(scored, targets, rounded_up(count, 64))._asdict(),
         )
 
     def loss(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import attrs
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from lmkit.batch import Attention, Example, pack
@@ -14,7 +12,7 @@ from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, Objective, Vocabulary
 from lmkit.parts.corruption import Masker, MaskingConfig
 from lmkit.parts.heads import VocabularyHead
-from lmkit.parts.scored import ScoredBatch
+from lmkit.parts.scored import ScoredBatch, rounded_up, slots
 
 
 @attrs.frozen(kw_only=True)
@@ -49,21 +47,17 @@ class MaskedLanguageModelling(Objective[ScoredBatch]):
         corrupted = [self._masker.corrupt(e.tokens, rate, e.rng()) for e in examples]
         changed = [attrs.evolve(e, tokens=c.tokens) for e, c in zip(examples, corrupted, strict=True)]
         inputs, starts = pack(changed, attention=self.attention, filler=self._filler)
-        slots = [_slots(e, len(c.scored), rate) for e, c in zip(examples, corrupted, strict=True)]
-        room = sum(slots) if any(e.capacity for e in examples) else sum(slots) + -sum(slots) % 64
-        scored, targets, weights = np.zeros(room, np.int64), np.zeros(room, np.int64), np.zeros(room, np.float32)
-        at = 0
-        for start, part, slot in zip(starts, corrupted, slots, strict=True):
-            used = slice(at, at + len(part.scored))
-            scored[used], targets[used], weights[used] = start + part.scored, part.targets, 1
-            at += slot
+        room = sum(_room(e, len(c.scored), rate) for e, c in zip(examples, corrupted, strict=True))
+        if not any(e.capacity for e in examples):
+            room = rounded_up(room, 64)
+        found = slots(
+            [start + c.scored for start, c in zip(starts, corrupted, strict=True)], [c.targets for c in corrupted], room
+        )
         return ScoredBatch(
             inputs=inputs,
             counts={"mlm": sum(len(c.scored) for c in corrupted)},
             tokens=sum(len(e.tokens) for e in examples),
-            scored=torch.from_numpy(scored),
-            targets=torch.from_numpy(targets),
-            weights=torch.from_numpy(weights),
+            **found._asdict(),
         )
 
     def loss(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:
@@ -80,8 +74,8 @@ class MaskedLanguageModelling(Objective[ScoredBatch]):
         return {"mlm": (losses * batch.weights).sum(), "mlm.accuracy": (right * batch.weights).sum()}
 
 
-def _slots(example: Example, scored: int, rate: float) -> int:
+def _room(example: Example, scored: int, rate: float) -> int:
     """Room for an example's predictions: constant for the blocks of a batch, so that shapes are static."""
     if not example.capacity:
         return scored
-    return -(-max(1, round(rate * example.capacity)) // 8) * 8
+    return rounded_up(max(1, round(rate * example.capacity)), 8)

@@ -31,7 +31,7 @@ class ElectraHead(nn.Module):
         self.activation = ACTIVATIONS[activation]
         self.generator = type(encoder)(smaller, vocabulary)
         narrow, width = self.generator.width, encoder.width
-        self.generator.token_embedding = Projected(encoder.token_embedding, narrow)  # type: ignore[assignment]
+        self.generator.set_submodule("token_embedding", Projected(encoder.token_embedding, narrow))
         if self.generator.pooler is not None:
             for parameter in self.generator.pooler.parameters():
                 parameter.requires_grad_(False)  # nothing pools the generator's states

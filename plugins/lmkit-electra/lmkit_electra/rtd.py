@@ -17,7 +17,7 @@ from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, Objective, Vocabulary
 from lmkit.parts.corruption import Masker, MaskingConfig
 from lmkit.parts.losses import LossConfig
-from lmkit.parts.scored import ScoredBatch
+from lmkit.parts.scored import ScoredBatch, rounded_up, slots
 from lmkit_electra.heads import ElectraHead, inverse_cdf
 
 
@@ -88,25 +88,22 @@ class ReplacedTokenDetection(Objective[ElectraBatch]):
         changed = [attrs.evolve(e, tokens=c.tokens) for e, c in zip(examples, corrupted, strict=True)]
         inputs, starts = pack(changed, attention=self.attention, filler=self._filler)
         original, real = inputs.tokens.numpy().copy(), np.zeros(inputs.tokens.numel(), np.float32)
-        count = sum(len(c.scored) for c in corrupted)
-        room = -(-count // 64) * 64
-        scored, targets = np.zeros(room, np.int64), np.zeros(room, np.int64)
-        weights, uniforms = np.zeros(room, np.float32), np.zeros(room, np.float32)
-        at = 0
-        for example, start, part, rng in zip(examples, starts, corrupted, rngs, strict=True):
-            own, used = slice(start, start + len(example.tokens)), slice(at, at + len(part.scored))
+        for example, start in zip(examples, starts, strict=True):
+            own = slice(start, start + len(example.tokens))
             original[own], real[own] = example.tokens, 1
-            scored[used], targets[used], weights[used] = start + part.scored, part.targets, 1
-            uniforms[used] = rng.random(len(part.scored), np.float32)
-            at += len(part.scored)
-        tokens = sum(len(e.tokens) for e in examples)
+        count, tokens = sum(len(c.scored) for c in corrupted), sum(len(e.tokens) for e in examples)
+        room = rounded_up(count, 64)
+        uniforms = np.zeros(room, np.float32)
+        drawn = [rng.random(len(c.scored), np.float32) for rng, c in zip(rngs, corrupted, strict=True)]
+        uniforms[:count] = np.concatenate(drawn)
+        found = slots(
+            [start + c.scored for start, c in zip(starts, corrupted, strict=True)], [c.targets for c in corrupted], room
+        )
         return ElectraBatch(
             inputs=inputs,
             counts={"generator": count, "discriminator": tokens},
             tokens=tokens,
-            scored=torch.from_numpy(scored),
-            targets=torch.from_numpy(targets),
-            weights=torch.from_numpy(weights),
+            **found._asdict(),
             original=torch.from_numpy(original),
             real=torch.from_numpy(real),
             uniforms=torch.from_numpy(uniforms),

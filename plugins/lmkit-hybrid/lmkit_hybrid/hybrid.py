@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
-import torch
 from attrs import validators
 from torch import Tensor, nn
 
@@ -21,6 +20,7 @@ from lmkit.parts.continuation import predicted, sequences
 from lmkit.parts.corruption import Masker, MaskingConfig
 from lmkit.parts.heads import VocabularyHead
 from lmkit.parts.losses import LossConfig
+from lmkit.parts.scored import Slots, rounded_up, slots
 
 SLOTS = 256
 """Predictions of a kind are rounded up to this, so that compiled code sees few shapes."""
@@ -154,13 +154,7 @@ def _causal(example: Example) -> _Row:
     return _Row(example, reach, scored - 1, tokens[scored], causal=True)
 
 
-def _slots(rows: Sequence[tuple[_Row, int]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices, targets and weights of what the rows predict, with unused slots at the end."""
-    used = sum(len(row.at) for row, _ in rows)
-    room = -(-used // SLOTS) * SLOTS
-    at, targets, weights = np.zeros(room, np.int64), np.zeros(room, np.int64), np.zeros(room, np.float32)
-    if rows:
-        at[:used] = np.concatenate([start + row.at for row, start in rows])
-        targets[:used] = np.concatenate([row.targets for row, _ in rows])
-        weights[:used] = 1
-    return torch.from_numpy(at), torch.from_numpy(targets), torch.from_numpy(weights)
+def _slots(rows: Sequence[tuple[_Row, int]]) -> Slots:
+    """What the rows predict, each of which begins at its place among the batch's tokens."""
+    at, targets = [start + row.at for row, start in rows], [row.targets for row, _ in rows]
+    return slots(at, targets, rounded_up(sum(map(len, at)), SLOTS))

@@ -13,7 +13,7 @@ from lmkit.batch import Example, pack
 from lmkit.interfaces import Vocabulary
 from lmkit.parts.continuation import Continuation
 from lmkit.parts.losses import LossConfig
-from lmkit.parts.scored import ScoredBatch
+from lmkit.parts.scored import ScoredBatch, rounded_up
 
 Ids = npt.NDArray[np.int64]
 ROUND = 32
@@ -40,7 +40,7 @@ class Conditional(Continuation):
         said = [_joined([np.append(self._start, answer) for _, answer in some], 0) for some in pairs]
         longest = max(len(example.tokens) for example in said)
         if any(example.capacity for example in examples):
-            said = [attrs.evolve(example, capacity=-(-longest // ROUND) * ROUND) for example in said]
+            said = [attrs.evolve(example, capacity=rounded_up(longest, ROUND)) for example in said]
         batch = super().collate(said, progress=progress)
         context, _ = pack(reads, attention="bidirectional", filler=self._filler)
         tokens = sum(len(read.tokens) + len(answer.tokens) for read, answer in zip(reads, said, strict=True))
