@@ -162,9 +162,9 @@ def new_plugin(
 def _subjects(name: str, plugins: Sequence[Plugin]) -> list[Component | str]:
     """The components of that name, or a distribution's name and all that it offers."""
     from lmkit.errors import UnknownComponentError
-    from lmkit.run.package import KINDS
+    from lmkit.registry import INTERFACES
 
-    offered = [c for plugin in plugins for c in plugin.components if c.kind in KINDS]
+    offered = [c for plugin in plugins for c in plugin.components if c.kind in INTERFACES]
     if found := [c for c in offered if name in (c.name, c.use, f"{c.distribution}:{c.name}")]:
         return list(found)
     if any(plugin.distribution == name for plugin in plugins):

@@ -30,5 +30,5 @@ def _next(run: Run) -> str:
         if not able or able == ["embedding"]:
             return f"lmkit finetune {run.folder} TASK.toml --run DIR"
         task, named = run.task(able[0]), f" --task {' or '.join(able)}"
-    asks_for_text = type(task).row.__qualname__ != "Task.row"  # the interface's own, of tasks that want whole rows
-    return f"lmkit predict {run.folder}{named} " + ('"..."' if asks_for_text else "--rows FILE")
+    # A task with a verb answers a text; any other wants rows with more than that.
+    return f"lmkit predict {run.folder}{named} " + ("--rows FILE" if task.verb is None else '"..."')

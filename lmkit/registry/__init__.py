@@ -3,8 +3,18 @@
 entry points, local files --discovery, local--> Plugin --registry--> Component --load--> class
 """
 
-from lmkit.registry.component import Component, Kind, Plugin, State
+from lmkit.registry.component import INTERFACES, Component, Kind, Plugin, State
 from lmkit.registry.local import LocalPlugin
 from lmkit.registry.registry import Registry, default_registry, plugins
 
-__all__ = ["Component", "Kind", "LocalPlugin", "Plugin", "Registry", "State", "default_registry", "plugins"]
+__all__ = [
+    "INTERFACES",
+    "Component",
+    "Kind",
+    "LocalPlugin",
+    "Plugin",
+    "Registry",
+    "State",
+    "default_registry",
+    "plugins",
+]

@@ -11,6 +11,8 @@ import attrs
 from lmkit.errors import PluginError
 
 Kind = Literal["tokenizer", "encoder", "objective", "task", "format", "reporter"]
+INTERFACES: tuple[Kind, ...] = ("tokenizer", "encoder", "objective", "task")
+"""The kinds that have an interface: a class with a Config, and the kit's checks."""
 State = Literal["ok", "failed", "disabled", "conflict", "incompatible"]
 
 _MACHINERY = {"lmkit", "importlib", "_frozen_importlib", "_frozen_importlib_external", "pluggy"}
@@ -49,7 +51,7 @@ class Component:
     def _wrong(self, cls: Any) -> str | None:
         if not isinstance(cls, type):
             return f"is not a class but {type(cls).__name__} {cls!r}"
-        if self.kind in ("tokenizer", "encoder", "objective", "task"):
+        if self.kind in INTERFACES:
             interface = getattr(importlib.import_module("lmkit.interfaces"), self.kind.capitalize())
             if not issubclass(cls, interface):
                 return f"is not a subclass of lmkit.{interface.__name__}"

@@ -15,7 +15,7 @@ import attrs
 from lmkit.errors import FitError, LmkitError
 from lmkit.interfaces import Encoder, Objective, Tokenizer, Vocabulary
 from lmkit.model import build_model, why_not_task
-from lmkit.registry import Component, Registry
+from lmkit.registry import INTERFACES, Component, Registry
 from lmkit.run.starter import fields_for
 
 SAMPLE = "Then Robin Hood drew his bow, and the sheriff's men ran to the trees of Sherwood.\n"
@@ -38,7 +38,7 @@ def matrix(registry: Registry) -> dict[str, Any]:
     "objective x task" says which tasks read an objective's head without fine-tuning, "task x encoder" which can be
     fine-tuned on which encoder.  `triples` counts tokenizer x encoder x objective; encoders take any vocabulary.
     """
-    made = {kind: dict(_built(registry, kind)) for kind in ("tokenizer", "encoder", "objective", "task")}
+    made: dict[str, dict[str, Any]] = {kind: dict(_built(registry, kind)) for kind in INTERFACES}
     tokenizers = [tokenizer for tokenizer in made["tokenizer"].values() if isinstance(tokenizer, Tokenizer)]
 
     def learns(tokenizer: Any, objective: Any) -> tuple[Objective[Any], Vocabulary]:

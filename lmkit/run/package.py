@@ -10,9 +10,8 @@ from pathlib import Path
 from string import Template
 
 from lmkit.errors import ConfigError
-from lmkit.registry import default_registry
+from lmkit.registry import INTERFACES, default_registry
 
-KINDS = ("tokenizer", "encoder", "objective", "task")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -21,8 +20,8 @@ def new_package(kind: str, name: str, folder: Path) -> list[Path]:
 
     Raises ConfigError for a kind or name that cannot be, or a folder that exists.
     """
-    if kind not in KINDS:
-        raise ConfigError("plugins new", [f"expected {', '.join(KINDS[:-1])} or {KINDS[-1]}, got {kind!r}"])
+    if kind not in INTERFACES:
+        raise ConfigError("plugins new", [f"expected {', '.join(INTERFACES[:-1])} or {INTERFACES[-1]}, got {kind!r}"])
     file = name.replace("-", "_")
     if taken := [c for c in default_registry().components() if (c.kind, c.name) == (kind, name)]:
         raise ConfigError("plugins new", [f"{taken[0]} is installed already: choose another name"])

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import lmkit
-from lmkit.run.package import KINDS, new_package
+from lmkit.registry import INTERFACES
+from lmkit.run.package import new_package
 
 
 def python(*arguments: str, path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -35,7 +36,7 @@ def installed(folder: Path) -> None:
     (information / "entry_points.txt").write_text(f"[{group}]\n{lines}")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INTERFACES)
 def test_a_new_package_passes_the_kit_at_once(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "new"
     files = new_package(kind, f"my-{kind}", folder)
@@ -48,15 +49,15 @@ def test_a_new_package_passes_the_kit_at_once(tmp_path: Path, kind: str) -> None
 
 
 def test_new_packages_are_linted_formatted_typed_and_have_tests_that_run(tmp_path: Path) -> None:
-    for kind in KINDS:
+    for kind in INTERFACES:
         new_package(kind, f"my-{kind}", tmp_path / kind)
         installed(tmp_path / kind)
     settings = Path(__file__).parents[2] / "pyproject.toml"
-    everywhere = Path(os.pathsep.join(str(tmp_path / kind) for kind in KINDS))
+    everywhere = Path(os.pathsep.join(str(tmp_path / kind) for kind in INTERFACES))
     for tool in (["check", "--ignore", "I001"], ["format", "--check"]):  # imports are sorted by who is at home here
         done = python("-m", "ruff", *tool, "--no-cache", "--config", str(settings), ".", path=everywhere, cwd=tmp_path)
         assert done.returncode == 0, done.stdout
-    modules = [argument for kind in KINDS for argument in ("-p", f"lmkit_my_{kind}")]
+    modules = [argument for kind in INTERFACES for argument in ("-p", f"lmkit_my_{kind}")]
     quietly = ["--strict", "--cache-dir", os.devnull, "--follow-imports", "silent"]
     done = python("-m", "mypy", *quietly, *modules, path=everywhere, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
