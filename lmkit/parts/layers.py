@@ -52,6 +52,16 @@ def draw_weights(module: nn.Module, deviation: float) -> None:
             nn.init.zeros_(part.bias)
 
 
+def draw_residuals(module: nn.Module, layers: int, deviation: float) -> None:
+    """Draw again what each of `layers` adds to the residual stream, less for more of them: "attention_out" and "outer".
+
+    (Radford et al. 2019, section 2.3.)
+    """
+    for name, weight in module.named_parameters():
+        if name.endswith(("attention_out.weight", "outer.weight")):
+            nn.init.normal_(weight, std=deviation * (2 * layers) ** -0.5)
+
+
 def draw_sinusoids(embedding: nn.Embedding, deviation: float) -> None:
     """Set position embeddings to sinusoids (Vaswani et al. 2017, section 3.5) of this root mean square.
 

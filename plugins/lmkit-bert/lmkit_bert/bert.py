@@ -18,36 +18,23 @@ from lmkit.batch import Attention, Packed
 from lmkit.interfaces import Encoder, HeadStyle, Renamed, Vocabulary
 from lmkit.parts.attention import attend, attention_bias, compute_dtype, merge_heads, split_heads
 from lmkit.parts.layers import ACTIVATIONS, draw_sinusoids, draw_weights
+from lmkit.parts.shape import Shape
 
 
 @attrs.frozen(kw_only=True)
-class BertConfig:
-    """The shape of a BERT; the defaults are a small one that a laptop trains."""
+class BertConfig(Shape):
+    """The shape of a BERT, whose inner layer is by default four times the width."""
 
-    layers: int = attrs.field(default=4, validator=[validators.ge(1), validators.le(1000)])
-    """Transformer blocks."""
-    width: int = attrs.field(default=256, validator=[validators.ge(1), validators.le(1 << 17)])
-    """Size of a hidden state."""
-    heads: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
-    """Attention heads; by default one for each 64 of the width."""
-    feed_forward: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
-    """Size of a block's inner layer; by default four times the width."""
     positions: int = attrs.field(default=512, validator=[validators.ge(1), validators.le(1 << 22)])
     """Longest sequence that it can read, in tokens."""
     activation: Literal["gelu", "gelu_tanh", "relu", "relu2", "silu"] = "gelu"
     """Of the inner layer."""
-    dropout: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
-    """Share of states and attention probabilities dropped in training; pre-training does best without."""
     eps: float = attrs.field(default=1e-12, validator=validators.gt(0))
     """Of the layer norms."""
 
     def __attrs_post_init__(self) -> None:
         if self.width % self.num_heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.num_heads}")
-
-    @property
-    def num_heads(self) -> int:
-        return self.heads or max(1, self.width // 64)
 
 
 class Bert(Encoder):
@@ -108,9 +95,7 @@ class Bert(Encoder):
         return {**super().roles(), **stacked}
 
     def smaller(self, factor: float) -> BertConfig:
-        size = self.config.width // self.config.num_heads
-        heads = max(1, round(self.config.num_heads * factor))
-        return attrs.evolve(self.config, width=heads * size, heads=heads, feed_forward=None)
+        return self.config.narrower(factor)
 
     def transformers_names(self) -> Mapping[str, Renamed]:
         names: dict[str, Renamed] = {

@@ -17,22 +17,15 @@ from torch import Tensor, nn
 from lmkit.batch import Attention, Packed
 from lmkit.interfaces import Encoder, HeadStyle, Renamed, Vocabulary
 from lmkit.parts.attention import attend, attention_bias, compute_dtype, merge_heads, split_heads
-from lmkit.parts.layers import draw_weights
+from lmkit.parts.layers import draw_residuals, draw_weights
 from lmkit.parts.rotary import Rotation, rotated, rotation
+from lmkit.parts.shape import Shape
 
 
 @attrs.frozen(kw_only=True)
-class ModernBertConfig:
-    """The shape of a ModernBERT; the defaults are a small one that a laptop trains."""
+class ModernBertConfig(Shape):
+    """The shape of a ModernBERT, whose inner layer is by default one and a half times the width, and gated."""
 
-    layers: int = attrs.field(default=4, validator=[validators.ge(1), validators.le(1000)])
-    """Transformer blocks."""
-    width: int = attrs.field(default=256, validator=[validators.ge(2), validators.le(1 << 17)])
-    """Size of a hidden state."""
-    heads: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
-    """Attention heads; by default one for each 64 of the width."""
-    feed_forward: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
-    """Size of a block's gated inner layer; by default one and a half times the width."""
     positions: int = attrs.field(default=8192, validator=[validators.ge(1), validators.le(1 << 22)])
     """Longest sequence that it may read, in tokens; no weights depend on it."""
     global_every: int = attrs.field(default=3, validator=validators.ge(1))
@@ -43,18 +36,12 @@ class ModernBertConfig:
     """Base of the rotary angles of layers that see all."""
     local_theta: float = attrs.field(default=10_000.0, validator=validators.gt(1))
     """Base of the rotary angles of the others."""
-    dropout: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
-    """Share of states and attention probabilities dropped in training; pre-training does best without."""
     eps: float = attrs.field(default=1e-5, validator=validators.gt(0))
     """Of the layer norms."""
 
     def __attrs_post_init__(self) -> None:
         if self.width % self.num_heads or self.width // self.num_heads % 2:
             raise ValueError(f"width {self.width} is not an even multiple of heads {self.num_heads}")
-
-    @property
-    def num_heads(self) -> int:
-        return self.heads or max(1, self.width // 64)
 
     @property
     def inner(self) -> int:
@@ -81,9 +68,7 @@ class ModernBert(Encoder):
         self.blocks = nn.ModuleList(Block(config, first=i == 0) for i in range(config.layers))
         self.norm = nn.LayerNorm(config.width, eps=config.eps, bias=False)
         draw_weights(self, 0.02)
-        for name, weight in self.named_parameters():  # as transformers draws them: scaled by the number of residuals
-            if name.endswith(("attention_out.weight", "outer.weight")):
-                nn.init.normal_(weight, std=0.02 * (2 * config.layers) ** -0.5)
+        draw_residuals(self, config.layers, 0.02)
 
     def forward(self, inputs: Packed) -> Tensor:
         hidden = self.dropout(self.embedding_norm(self.token_embedding(inputs.tokens)))
@@ -116,9 +101,7 @@ class ModernBert(Encoder):
         return {**super().roles(), **stacked, **gated}
 
     def smaller(self, factor: float) -> ModernBertConfig:
-        size = self.config.width // self.config.num_heads
-        heads = max(1, round(self.config.num_heads * factor))
-        return attrs.evolve(self.config, width=heads * size, heads=heads, feed_forward=None)
+        return self.config.narrower(factor)
 
     def transformers_names(self) -> Mapping[str, Renamed]:
         names = {

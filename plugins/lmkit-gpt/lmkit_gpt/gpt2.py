@@ -13,37 +13,24 @@ from torch import Tensor, nn
 from lmkit.batch import Attention, Packed
 from lmkit.interfaces import Encoder, Renamed, Vocabulary
 from lmkit.parts.attention import KeyValueCache, attend, attention_bias, compute_dtype, merge_heads, split_heads
-from lmkit.parts.layers import ACTIVATIONS, draw_weights
+from lmkit.parts.layers import ACTIVATIONS, draw_residuals, draw_weights
+from lmkit.parts.shape import Shape
 
 
 @attrs.frozen(kw_only=True)
-class Gpt2Config:
-    """The shape of a GPT-2; the defaults are a small one that a laptop trains."""
+class Gpt2Config(Shape):
+    """The shape of a GPT-2, whose inner layer is by default four times the width."""
 
-    layers: int = attrs.field(default=4, validator=[validators.ge(1), validators.le(1000)])
-    """Transformer blocks."""
-    width: int = attrs.field(default=256, validator=[validators.ge(1), validators.le(1 << 17)])
-    """Size of a hidden state."""
-    heads: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
-    """Attention heads; by default one for each 64 of the width."""
-    feed_forward: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
-    """Size of a block's inner layer; by default four times the width."""
     positions: int = attrs.field(default=1024, validator=[validators.ge(1), validators.le(1 << 22)])
     """Longest sequence that it can read, in tokens."""
     activation: Literal["gelu", "gelu_tanh", "relu", "relu2", "silu"] = "gelu_tanh"
     """Of the inner layer."""
-    dropout: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
-    """Share of states and attention probabilities dropped in training; pre-training does best without."""
     eps: float = attrs.field(default=1e-5, validator=validators.gt(0))
     """Of the layer norms."""
 
     def __attrs_post_init__(self) -> None:
         if self.width % self.num_heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.num_heads}")
-
-    @property
-    def num_heads(self) -> int:
-        return self.heads or max(1, self.width // 64)
 
 
 class Gpt2(Encoder):
@@ -63,9 +50,7 @@ class Gpt2(Encoder):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width, eps=config.eps)
         draw_weights(self, 0.02)
-        for name, weight in self.named_parameters():  # section 2.3: residual layers are scaled by their number
-            if name.endswith(("attention_out.weight", "outer.weight")):
-                nn.init.normal_(weight, std=0.02 * (2 * config.layers) ** -0.5)
+        draw_residuals(self, config.layers, 0.02)
 
     def forward(self, inputs: Packed) -> Tensor:
         hidden = self.token_embedding(inputs.tokens) + self.position_embedding(inputs.positions)
@@ -93,9 +78,7 @@ class Gpt2(Encoder):
         return KeyValueCache(self.config.layers, sequences, heads, capacity, self.width // heads)
 
     def smaller(self, factor: float) -> Gpt2Config:
-        size = self.config.width // self.config.num_heads
-        heads = max(1, round(self.config.num_heads * factor))
-        return attrs.evolve(self.config, width=heads * size, heads=heads, feed_forward=None)
+        return self.config.narrower(factor)
 
     def transformers_names(self) -> Mapping[str, Renamed]:
         names: dict[str, Renamed] = {

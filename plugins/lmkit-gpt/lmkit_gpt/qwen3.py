@@ -16,32 +16,23 @@ from torch import Tensor, nn
 from lmkit.batch import Attention, Packed
 from lmkit.interfaces import Encoder, Renamed, Vocabulary
 from lmkit.parts.attention import KeyValueCache, attend, attention_bias, compute_dtype, merge_heads
-from lmkit.parts.layers import RootMeanSquareNorm, draw_weights
+from lmkit.parts.layers import RootMeanSquareNorm, draw_residuals, draw_weights
 from lmkit.parts.rotary import Rotation, rotated, rotation
+from lmkit.parts.shape import Shape
 
 
 @attrs.frozen(kw_only=True)
-class Qwen3Config:
-    """The shape of a Qwen3; the defaults are a small one that a laptop trains."""
+class Qwen3Config(Shape):
+    """The shape of a Qwen3, whose inner layer is by default three times the width, and gated."""
 
-    layers: int = attrs.field(default=4, validator=[validators.ge(1), validators.le(1000)])
-    """Transformer blocks."""
-    width: int = attrs.field(default=256, validator=[validators.ge(1), validators.le(1 << 17)])
-    """Size of a hidden state."""
-    heads: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
-    """Attention heads of queries; by default one for each 64 of the width."""
     key_heads: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
     """Heads of keys and values, each shared by as many queries; by default half of the heads."""
     head_width: int = attrs.field(default=64, validator=[validators.ge(2), validators.le(1 << 12)])
     """Size of a head."""
-    feed_forward: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
-    """Size of a block's gated inner layer; by default three times the width."""
     positions: int = attrs.field(default=4096, validator=[validators.ge(1), validators.le(1 << 22)])
     """Longest sequence that it may read, in tokens; no weights depend on it."""
     theta: float = attrs.field(default=10_000.0, validator=validators.gt(1))
     """Base of the rotary angles."""
-    dropout: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
-    """Share of attention probabilities dropped in training; pre-training does best without."""
     eps: float = attrs.field(default=1e-6, validator=validators.gt(0))
     """Of the norms."""
 
@@ -50,10 +41,6 @@ class Qwen3Config:
             raise ValueError(f"heads {self.num_heads} is not a multiple of key_heads {self.num_key_heads}")
         if self.head_width % 2:
             raise ValueError(f"head_width {self.head_width} is odd; rotary positions turn pairs")
-
-    @property
-    def num_heads(self) -> int:
-        return self.heads or max(1, self.width // 64)
 
     @property
     def num_key_heads(self) -> int:
@@ -81,9 +68,7 @@ class Qwen3(Encoder):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RootMeanSquareNorm(config.width, eps=config.eps)
         draw_weights(self, 0.02)
-        for name, weight in self.named_parameters():  # as GPT-2 has it: residual layers are scaled by their number
-            if name.endswith(("attention_out.weight", "outer.weight")):
-                nn.init.normal_(weight, std=0.02 * (2 * config.layers) ** -0.5)
+        draw_residuals(self, config.layers, 0.02)
 
     def forward(self, inputs: Packed) -> Tensor:
         hidden: Tensor = self.token_embedding(inputs.tokens)

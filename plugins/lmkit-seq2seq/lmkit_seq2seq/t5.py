@@ -16,24 +16,20 @@ from torch import Tensor, nn
 from lmkit.batch import Attention, Packed
 from lmkit.interfaces import Encoder, Renamed, Vocabulary
 from lmkit.parts.layers import draw_weights
+from lmkit.parts.shape import Shape
 from lmkit_seq2seq.memory import Memory, MemoryCache, memory_of
 from lmkit_seq2seq.stack import Stack
 
 
 @attrs.frozen(kw_only=True)
-class T5Config:
-    """The shape of a T5; the defaults are a small one that a laptop trains."""
+class T5Config(Shape):
+    """The shape of a T5, whose encoder and decoder have as many layers each.
 
-    layers: int = attrs.field(default=4, validator=[validators.ge(1), validators.le(1000)])
-    """Transformer blocks of the encoder, and as many of the decoder."""
-    width: int = attrs.field(default=256, validator=[validators.ge(1), validators.le(1 << 17)])
-    """Size of a hidden state."""
-    heads: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
-    """Attention heads; by default one for each 64 of the width."""
+    The inner layer is by default four times the width, or 5/2 of it where it is gated.
+    """
+
     head_width: int = attrs.field(default=64, validator=[validators.ge(1), validators.le(1 << 12)])
     """Size of a head."""
-    feed_forward: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(1)))
-    """Size of a block's inner layer; by default four times the width, or 5/2 of it where it is gated."""
     gated: bool = True
     """Whether the inner layer is gated by GELU, as in T5 1.1; else it is a ReLU, as in the paper."""
     buckets: int = attrs.field(default=32, validator=validators.and_(validators.ge(4), validators.le(1 << 12)))
@@ -42,18 +38,12 @@ class T5Config:
     """Distance from which on it tells none apart."""
     positions: int = attrs.field(default=4096, validator=[validators.ge(1), validators.le(1 << 22)])
     """Longest sequence that it may read, in tokens; no weights depend on it."""
-    dropout: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
-    """Share of states and attention probabilities dropped in training; pre-training does best without."""
     eps: float = attrs.field(default=1e-6, validator=validators.gt(0))
     """Of the norms."""
 
     def __attrs_post_init__(self) -> None:
         if self.farthest <= self.buckets // 2:
             raise ValueError(f"farthest {self.farthest} is not beyond the {self.buckets // 2} distances told apart")
-
-    @property
-    def num_heads(self) -> int:
-        return self.heads or max(1, self.width // 64)
 
     @property
     def inner(self) -> int:
@@ -122,9 +112,7 @@ class T5(Encoder):
         return MemoryCache(config.layers, sequences, config.num_heads, capacity, config.head_width)
 
     def smaller(self, factor: float) -> T5Config:
-        heads = max(1, round(self.config.num_heads * factor))
-        width = max(1, round(self.config.width * heads / self.config.num_heads))
-        return attrs.evolve(self.config, width=width, heads=heads, feed_forward=None)
+        return self.config.narrower(factor)
 
     def transformers_names(self) -> Mapping[str, Renamed]:
         names = {"token_embedding.weight": Renamed(("shared.weight",))}
