@@ -12,17 +12,22 @@ from torch import Tensor, nn
 from lmkit.batch import Batch
 from lmkit.engine.device import choose
 from lmkit.engine.settings import Training
-from lmkit.errors import LmkitError, PluginError
+from lmkit.errors import DataError, LmkitError, PluginError
 from lmkit.parts.inference import evaluated
 from lmkit.registry.component import told
 from lmkit.run.training import Trainee
 
 _ENCODER_ROLE = re.compile(r"hidden(/[1-9][0-9]*)?|embedding|scalar")
+_FIRST = 64
+"""Examples that are looked through for something to predict."""
 _HEAD_ROLE = re.compile(r"head|scalar|hidden(/[1-9][0-9]*)?")
 
 
 def trial(trainee: Trainee, settings: Training) -> None:
-    """Raise PluginError with the name of the part whose roles, batch, states or losses are not what it promised."""
+    """Raise PluginError with the name of the part whose roles, batch, states or losses are not what it promised.
+
+    Raises DataError where there is nothing to predict.
+    """
     chosen = trainee.parts.task or trainee.parts.objective
     assert chosen is not None
     encoder, objective = str(trainee.parts.encoder.component), str(chosen.component)
@@ -42,6 +47,15 @@ def trial(trainee: Trainee, settings: Training) -> None:
         for what, number in (*batch.counts.items(), ("tokens", batch.tokens)):
             if type(number) is not int or number < (what == "tokens"):
                 raise _Nonsense(f'a whole number of "{what}", got {number!r:.40}')
+        predictions = sum(batch.counts.values())
+        if not predictions and len(trainee.source) > 1:  # one block may be odd, the first so many are not all
+            several = trainee.source.examples(0, min(len(trainee.source), _FIRST))
+            predictions = sum(model.objective.collate(several, progress=0.0).counts.values())
+    if not predictions:
+        raise DataError(
+            f"{objective} finds nothing to predict in the training data: the first "
+            f"{min(len(trainee.source), _FIRST)} examples have no token that it may ask for, as where all are unknown"
+        )
     batch = batch.to(device)
     with evaluated(model):
         with _blamed(f"{encoder}: forward"):

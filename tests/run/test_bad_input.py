@@ -71,6 +71,24 @@ def lmkit_encoders():
         lmkit.pretrain(table, run=tmp_path / "run", quiet=True)
 
 
+def test_text_of_which_nothing_is_predicted_is_told_before_training(tmp_path, book):
+    huge = tmp_path / "huge.txt"
+    huge.write_text("x" * 5000)  # a word that WordPiece does not know: one unknown token
+    run = lmkit.pretrain(recipe("mlm", book), run=tmp_path / "run", quiet=True)
+    table = recipe("mlm", huge)
+    table["data"].pop("validation")
+    table |= {"tokenizer": {"use": "wordpiece", "folder": str(_tokenizer_of(run))}}
+    with pytest.raises(lmkit.DataError, match="finds nothing to predict in the training data"):
+        lmkit.pretrain(table, run=tmp_path / "other", quiet=True)
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(lmkit.DataError, match=r"huge.txt: nothing to score"):
+        lmkit.evaluate(run, text=[huge])
+
+
+def _tokenizer_of(run):
+    return next(run.folder.glob("checkpoints/*/tokenizer"))
+
+
 @pytest.mark.parametrize("line", [b"\xff\xfe{\n", b"[" * 100_000 + b"\n", b"7\n", b'{"text": "a \\u0000"}\n'])
 def test_lines_on_stdin_that_are_no_rows_are_told_in_their_place(trained, monkeypatch, line):
     good = b'{"text": "a [MASK]"}'
