@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from lmkit.recipe import Finetuning, Pretraining
     from lmkit.registry import plugins
     from lmkit.run.evaluate import evaluate
+    from lmkit.run.export import export
     from lmkit.run.finetune import finetune
+    from lmkit.run.imported import import_model
     from lmkit.run.load import load
     from lmkit.run.predict import predict
     from lmkit.run.pretrain import pretrain
@@ -62,9 +64,11 @@ __all__ = [
     "UnknownComponentError",
     "__version__",
     "evaluate",
+    "export",
     "finetune",
     "finetune_seeds",
     "hookimpl",
+    "import_model",
     "load",
     "plugins",
     "predict",
@@ -95,9 +99,11 @@ _HOMES = {
     "TrainingAlarm": "lmkit.errors",
     "UnknownComponentError": "lmkit.errors",
     "evaluate": "lmkit.run",
+    "export": "lmkit.run",
     "finetune": "lmkit.run",
     "finetune_seeds": "lmkit.run",
     "hookimpl": "lmkit.hookspecs",
+    "import_model": "lmkit.run",
     "load": "lmkit.run",
     "plugins": "lmkit.registry",
     "predict": "lmkit.run",

@@ -48,7 +48,10 @@ def lmkit_tasks() -> Mapping[str, str]:
 
 @hookspec
 def lmkit_formats() -> Mapping[str, str]:
-    """Formats that a run can be exported to and imported from: {name: "module:Class"}."""
+    """Formats that a run can be exported to and imported from: {name: "module:Class"}.
+
+    Each is a `lmkit.interfaces.Format`, made without arguments when `lmkit export` or `lmkit import` names it.
+    """
     raise NotImplementedError
 
 

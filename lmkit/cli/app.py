@@ -16,6 +16,7 @@ from lmkit.cli.data import build
 from lmkit.cli.demo import demo
 from lmkit.cli.doctor import doctor
 from lmkit.cli.evaluate import evaluate
+from lmkit.cli.export import export, import_model
 from lmkit.cli.failure import fail
 from lmkit.cli.finetune import finetune
 from lmkit.cli.init import init
@@ -33,7 +34,7 @@ _Typer = partial(
 )
 
 _VERBS: Sequence[Callable[..., Answer]]
-_VERBS = (demo, init, check, pretrain, resume, finetune, evaluate, predict, doctor)
+_VERBS = (demo, init, check, pretrain, resume, finetune, evaluate, predict, export, doctor)
 
 
 class _ListsByDefault(TyperGroup):
@@ -77,6 +78,7 @@ def _app() -> typer.Typer:
     app.add_typer(plugins, name="plugins")
     for verb in _VERBS:
         app.command()(command(verb))
+    app.command("import")(command(import_model))
     return app
 
 

@@ -16,10 +16,10 @@ def trained(run: Run) -> Answer:
     data = {"run": str(run.folder), "step": run.step, "last_step": last, "head_kind": run.head_kind}
     best = f"; the best validation came at step {run.step:,}, and its model is used" if run.step != last else ""
     said = f"{run.folder}: trained to step {last:,}{best}"
-    return Answer.of(data, said, f"Next: {_next(run)}")
+    return Answer.of(data, said, f"Next: {next_command(run)}")
 
 
-def _next(run: Run) -> str:
+def next_command(run: Run) -> str:
     """A command that works for this run: its task's, one that reads its head, or fine-tuning where none does."""
     from lmkit.errors import FitError
 

@@ -7,6 +7,7 @@ Task        rows of a data set -> examples, hidden states -> answers
 """
 
 from lmkit.interfaces.encoder import Encoder, HeadStyle, Renamed
+from lmkit.interfaces.format import Format, History, Imported, Trained, Workshop
 from lmkit.interfaces.objective import Objective
 from lmkit.interfaces.task import Task
 from lmkit.interfaces.tokenizer import Encoding, Tokenizer, Vocabulary, Wrapped
@@ -14,11 +15,16 @@ from lmkit.interfaces.tokenizer import Encoding, Tokenizer, Vocabulary, Wrapped
 __all__ = [
     "Encoder",
     "Encoding",
+    "Format",
     "HeadStyle",
+    "History",
+    "Imported",
     "Objective",
     "Renamed",
     "Task",
     "Tokenizer",
+    "Trained",
     "Vocabulary",
+    "Workshop",
     "Wrapped",
 ]

@@ -30,6 +30,12 @@ class HeadStyle:
     """A bias for each token of the vocabulary."""
     softcap: float | None = None
     """Keeps the vocabulary's scores between this and its negative, by tanh."""
+    scale: float = 1.0
+    """States are multiplied by it before scores of the vocabulary."""
+    transform_always: bool = False
+    """Whether the transform also stands before scores of classes, tags and spans (ModernBERT)."""
+    class_bias: bool = True
+    """A bias for each class of a sequence (which GPT's classifiers lack)."""
 
 
 @attrs.frozen
@@ -56,6 +62,10 @@ class Encoder(nn.Module, ABC):
     """What it can do: "bidirectional", "causal", "mixed"."""
     takes_context: ClassVar[bool] = False
     """Whether it reads a second Packed, as decoders of encoder-decoder models do."""
+    transformers_type: ClassVar[str | None] = None
+    """`model_type` of the architecture in transformers that computes the same, or None where there is none."""
+    transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Head kind -> each module or parameter of such a head -> what its model there calls it."""
 
     width: int
     """Size of a hidden state."""
@@ -118,6 +128,20 @@ class Encoder(nn.Module, ABC):
     def transformers_names(self) -> Mapping[str, Renamed] | None:
         """Each parameter under its names in transformers, or None where transformers has no such architecture."""
         return None
+
+    def transformers_config(self, attention: Attention) -> Mapping[str, Any]:
+        """Its shape as transformers' config.json says it, for a model that reads with `attention`.
+
+        Raises FitError where transformers has no such architecture, or none that reads so.
+        """
+        raise FitError(f'encoder "{self.name}" has no architecture in transformers that computes the same')
+
+    @classmethod
+    def from_transformers(cls, config: Mapping[str, Any]) -> Any:
+        """The Config of the shape in transformers' config.json, defaults written out; raises FitError for one that
+        computes what this encoder does not.
+        """
+        raise FitError(f'encoder "{cls.name}" does not read configs of transformers')
 
     @classmethod
     def upgrade(cls, weights: dict[str, Tensor], state_version: int) -> dict[str, Tensor]:

@@ -77,9 +77,11 @@ def beam_search(
             wanted = min(beams * (1 + len(ends)), own.numel())  # so that enough are left when some end
             values, places = own.flatten().topk(wanted)
             running: list[tuple[int, int, float]] = []
-            for value, place in zip(values.tolist(), places.tolist(), strict=True):
+            for rank, (value, place) in enumerate(zip(values.tolist(), places.tolist(), strict=True)):
                 row, token = search.rows[place // own.shape[1]], place % own.shape[1]
                 if token in end_ids:
+                    if rank >= beams:  # an end counts where it is among the best, so that one beam is greedy
+                        continue
                     said = tuple(sequences.ids[row][len(prompt) :])
                     search.found.append((value / step**length_penalty, Found(said, value, True)))
                 elif len(running) < beams:

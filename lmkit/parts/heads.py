@@ -20,7 +20,26 @@ HEAD_AT_ONCE = 512
 """Positions whose scores of the whole vocabulary are held at once where answers are made."""
 
 
-class VocabularyHead(nn.Module):
+class Transform(nn.Module):
+    """A dense layer, activation and norm of hidden states before their scores; where not `wanted`, the identity."""
+
+    def __init__(self, encoder: Encoder, *, wanted: bool) -> None:
+        super().__init__()
+        style, width = encoder.head_style, encoder.width
+        self.activation = ACTIVATIONS[style.activation]
+        biased = style.transform_bias
+        self.dense = nn.Linear(width, width, bias=biased) if wanted else None
+        self.norm = nn.LayerNorm(width, eps=style.eps, bias=biased) if wanted else None
+
+    def transform(self, hidden: Tensor) -> Tensor:
+        """[N, width] -> [N, width]."""
+        if self.dense is None or self.norm is None:
+            return hidden
+        transformed: Tensor = self.norm(self.activation(self.dense(hidden)))
+        return transformed
+
+
+class VocabularyHead(Transform):
     """Hidden states -> scores of the vocabulary, by the encoder's own token embedding (tied, so not stored here).
 
     `kind` is its objective's `head_kind`, for tasks that read several and have to know which one they were given:
@@ -29,16 +48,12 @@ class VocabularyHead(nn.Module):
     """
 
     def __init__(self, encoder: Encoder, kind: str | None = None, *, attention: Attention | None = None) -> None:
-        super().__init__()
+        style = encoder.head_style
+        super().__init__(encoder, wanted=style.transform)
         self.kind = kind
         self.attention = attention or _ATTENTION.get(kind or "")
-        style, width = encoder.head_style, encoder.width
-        self.activation = ACTIVATIONS[style.activation]
-        biased = style.transform_bias
-        self.dense = nn.Linear(width, width, bias=biased) if style.transform else None
-        self.norm = nn.LayerNorm(width, eps=style.eps, bias=biased) if style.transform else None
         self.bias = nn.Parameter(torch.zeros(encoder.token_embedding.num_embeddings)) if style.bias else None
-        self.softcap = style.softcap
+        self.softcap, self.scale = style.softcap, style.scale
         draw_weights(self, 0.02)
 
     @property
@@ -47,11 +62,9 @@ class VocabularyHead(nn.Module):
         return int(self.kind == "masked-next-token")
 
     def transform(self, hidden: Tensor) -> Tensor:
-        """[N, width] what is multiplied with the embedding; the identity where the style has no transform."""
-        if self.dense is None or self.norm is None:
-            return hidden
-        transformed: Tensor = self.norm(self.activation(self.dense(hidden)))
-        return transformed
+        """[N, width] what is multiplied with the embedding."""
+        transformed = super().transform(hidden)
+        return transformed if self.scale == 1 else transformed * self.scale
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
         """Logits [N, vocabulary] of `hidden` [N, width]."""

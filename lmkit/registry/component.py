@@ -64,6 +64,8 @@ class Component:
                 get_type_hints(config)
             except Exception as error:
                 return f"has a Config whose types cannot be read: {error}"
+        if self.kind == "format" and not issubclass(cls, importlib.import_module("lmkit.interfaces").Format):
+            return "is not a subclass of lmkit.interfaces.Format"
         if missing := sorted(getattr(cls, "__abstractmethods__", ())):
             return f"does not define {', '.join(missing)}"
         return None

@@ -3,7 +3,9 @@
 from lmkit.run.build import build_data
 from lmkit.run.check import check
 from lmkit.run.evaluate import evaluate
+from lmkit.run.export import export
 from lmkit.run.finetune import finetune
+from lmkit.run.imported import import_model
 from lmkit.run.load import load
 from lmkit.run.predict import predict
 from lmkit.run.pretrain import pretrain
@@ -17,8 +19,10 @@ __all__ = [
     "build_data",
     "check",
     "evaluate",
+    "export",
     "finetune",
     "finetune_seeds",
+    "import_model",
     "load",
     "predict",
     "pretrain",

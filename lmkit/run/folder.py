@@ -11,6 +11,8 @@ from lmkit.recipe import Finetuning, Pretraining, resolved_toml
 
 CONFIG = "config.toml"
 METRICS = "metrics.jsonl"
+IMPORTED = "imported"
+"""The table of an imported run's config.toml that says where it is from."""
 
 
 def require_new(folder: Path) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from lmkit.checkpoint import Checkpoint, RunLock, check_components, newest
+from lmkit.config import read
 from lmkit.engine.events import Observer
 from lmkit.errors import RunError
 from lmkit.recipe import Finetuning, Pretraining, read_finetuning, read_pretraining, resolved_toml, tables
 from lmkit.registry import Registry, default_registry
 from lmkit.run.finetune import trainee_of as finetuning_trainee
-from lmkit.run.folder import CONFIG, config_of
+from lmkit.run.folder import CONFIG, IMPORTED, config_of
 from lmkit.run.load import load, run_of, tokenizer_of
 from lmkit.run.pretrain import trainee_of as pretraining_trainee
 from lmkit.run.run import Run
@@ -35,6 +36,11 @@ def resume(
     """
     folder = Path(run)
     config, is_finetuning = config_of(folder)
+    if IMPORTED in read(config):
+        raise RunError(
+            f"{folder}: imported, so there is no training to go on with. Start one from it: lmkit finetune {folder} "
+            f"TASK.toml --run DIR, or lmkit pretrain RUN.toml --from {folder} --run DIR"
+        )
     with RunLock(folder):
         found = newest(folder, warn=lambda sentence: warnings.warn(sentence, stacklevel=3))
         reading = read_finetuning if is_finetuning else read_pretraining

@@ -6,7 +6,7 @@ Query, key and value are one matrix, so that a layer multiplies the hidden state
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lmkit.batch import Attention, Packed
 from lmkit.interfaces import Encoder, HeadStyle, Renamed, Vocabulary
 from lmkit.parts.attention import attend, attention_bias, compute_dtype, merge_heads, split_heads
+from lmkit.parts.counterpart import Counterpart, require_attention
 from lmkit.parts.layers import ACTIVATIONS, draw_sinusoids, draw_weights
 from lmkit.parts.shape import Shape
 
@@ -36,6 +37,31 @@ class BertConfig(Shape):
         if self.width % self.num_heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.num_heads}")
 
+    @property
+    def inner(self) -> int:
+        return self.feed_forward or 4 * self.width
+
+
+_COUNTERPART = Counterpart(
+    model_type="bert",
+    fields={
+        "layers": "num_hidden_layers",
+        "width": "hidden_size",
+        "heads": "num_attention_heads",
+        "feed_forward": "intermediate_size",
+        "dropout": "hidden_dropout_prob",
+        "positions": "max_position_embeddings",
+        "activation": "hidden_act",
+        "eps": "layer_norm_eps",
+    },
+    only={"type_vocab_size": 2, "add_cross_attention": False, "tie_word_embeddings": True},
+)
+_PREDICTIONS = {
+    "bias": "cls.predictions.bias",
+    "dense": "cls.predictions.transform.dense",
+    "norm": "cls.predictions.transform.LayerNorm",
+}
+
 
 class Bert(Encoder):
     """BERT's encoder with its pooler."""
@@ -43,6 +69,12 @@ class Bert(Encoder):
     name = "bert"
     Config = BertConfig
     attention: ClassVar[frozenset[Attention]] = frozenset({"bidirectional", "causal", "mixed"})
+    transformers_type = "bert"
+    transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        **dict.fromkeys(("token", "next-token", "masked-next-token"), _PREDICTIONS),
+        **{kind: {"dense": "classifier"} for kind in ("classify", "regress", "choice", "tag")},
+        "span": {"dense": "qa_outputs"},
+    }
 
     def __init__(self, config: BertConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -97,6 +129,16 @@ class Bert(Encoder):
     def smaller(self, factor: float) -> BertConfig:
         return self.config.narrower(factor)
 
+    def transformers_config(self, attention: Attention) -> Mapping[str, Any]:
+        """Raises FitError for mixed attention, which BertModel has not."""
+        require_attention(self, attention, "causal" if attention == "causal" else "bidirectional")
+        drop = {"attention_probs_dropout_prob": self.config.dropout}
+        return _COUNTERPART.written(self.config) | drop | {"is_decoder": attention == "causal"}
+
+    @classmethod
+    def from_transformers(cls, config: Mapping[str, Any]) -> BertConfig:
+        return BertConfig(**_COUNTERPART.read(config))
+
     def transformers_names(self) -> Mapping[str, Renamed]:
         names: dict[str, Renamed] = {
             "token_embedding.weight": Renamed(("embeddings.word_embeddings.weight",)),
@@ -125,7 +167,7 @@ class Block(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        width, inner = config.width, config.feed_forward or 4 * config.width
+        width, inner = config.width, config.inner
         self.heads = config.num_heads
         self.drop = config.dropout
         self.activation = ACTIVATIONS[config.activation]

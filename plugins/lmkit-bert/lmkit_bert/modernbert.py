@@ -7,7 +7,7 @@ neighbours only, so that long texts cost less.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import torch.nn.functional as F
@@ -15,8 +15,10 @@ from attrs import validators
 from torch import Tensor, nn
 
 from lmkit.batch import Attention, Packed
+from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, HeadStyle, Renamed, Vocabulary
 from lmkit.parts.attention import attend, attention_bias, compute_dtype, merge_heads, split_heads
+from lmkit.parts.counterpart import Counterpart, require_attention, rotary_base
 from lmkit.parts.layers import draw_residuals, draw_weights
 from lmkit.parts.rotary import Rotation, rotated, rotation
 from lmkit.parts.shape import Shape
@@ -51,12 +53,43 @@ class ModernBertConfig(Shape):
         return layer % self.global_every == 0
 
 
+_COUNTERPART = Counterpart(
+    model_type="modernbert",
+    fields={
+        "layers": "num_hidden_layers",
+        "width": "hidden_size",
+        "heads": "num_attention_heads",
+        "feed_forward": "intermediate_size",
+        "dropout": "mlp_dropout",
+        "positions": "max_position_embeddings",
+        "window": "local_attention",
+        "eps": "norm_eps",
+    },
+    only={
+        "hidden_activation": "gelu",
+        "classifier_activation": "gelu",
+        "norm_bias": False,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "classifier_bias": False,
+        "decoder_bias": True,
+        "tie_word_embeddings": True,
+    },
+)
+_CLASSIFIER = {"before.dense": "head.dense", "before.norm": "head.norm", "dense": "classifier"}
+
+
 class ModernBert(Encoder):
     """ModernBERT's encoder."""
 
     name = "modernbert"
     Config = ModernBertConfig
     attention: ClassVar[frozenset[Attention]] = frozenset({"bidirectional", "causal", "mixed"})
+    transformers_type = "modernbert"
+    transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "token": {"dense": "head.dense", "norm": "head.norm", "bias": "decoder.bias"},
+        **dict.fromkeys(("classify", "regress", "choice", "tag", "span"), _CLASSIFIER),
+    }
 
     def __init__(self, config: ModernBertConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -93,7 +126,8 @@ class ModernBert(Encoder):
 
     @property
     def head_style(self) -> HeadStyle:
-        return HeadStyle(transform=True, transform_bias=False, eps=self.config.eps, bias=True)
+        eps = self.config.eps
+        return HeadStyle(transform=True, transform_bias=False, transform_always=True, eps=eps, bias=True)
 
     def roles(self) -> Mapping[str, str]:
         stacked = {f"blocks.{i}.qkv.weight": "hidden/3" for i in range(self.config.layers)}
@@ -102,6 +136,30 @@ class ModernBert(Encoder):
 
     def smaller(self, factor: float) -> ModernBertConfig:
         return self.config.narrower(factor)
+
+    def transformers_config(self, attention: Attention) -> Mapping[str, Any]:
+        """Raises FitError for attention that is not bidirectional, which ModernBertModel has not."""
+        require_attention(self, attention, "bidirectional")
+        config = self.config
+        thetas = {"full_attention": config.global_theta, "sliding_attention": config.local_theta}
+        return _COUNTERPART.written(config) | {
+            "attention_dropout": config.dropout,
+            "embedding_dropout": config.dropout,
+            "rope_parameters": {kind: {"rope_type": "default", "rope_theta": t} for kind, t in thetas.items()},
+            "layer_types": [_layer_type(i, config.global_every) for i in range(config.layers)],
+        }
+
+    @classmethod
+    def from_transformers(cls, config: Mapping[str, Any]) -> ModernBertConfig:
+        kinds, turns = list(config["layer_types"]), config["rope_parameters"]
+        apart = [i for i, kind in enumerate(kinds) if i and kind == "full_attention"]
+        every = apart[0] if apart else max(1, len(kinds))
+        if kinds != [_layer_type(i, every) for i in range(len(kinds))]:
+            raise FitError("config.json: layer_types; lmkit's modernbert has one layer in so many that sees all")
+        fields = _COUNTERPART.read(config) | {"global_every": every}
+        for ours, theirs in (("global_theta", "full_attention"), ("local_theta", "sliding_attention")):
+            fields[ours] = rotary_base(turns[theirs])
+        return ModernBertConfig(**fields)
 
     def transformers_names(self) -> Mapping[str, Renamed]:
         names = {
@@ -122,6 +180,10 @@ class ModernBert(Encoder):
                 if i or ours != "attention_norm":
                     names[f"blocks.{i}.{ours}.weight"] = f"layers.{i}.{theirs}.weight"
         return {ours: Renamed((theirs,)) for ours, theirs in names.items()}
+
+
+def _layer_type(layer: int, every: int) -> str:
+    return "sliding_attention" if layer % every else "full_attention"
 
 
 class Block(nn.Module):

@@ -38,8 +38,8 @@ class ChoiceBatch(Batch):
 class ChoiceHead(StateHead):
     """A sequence's state -> its score; without a bias, which would raise all scores of an example alike."""
 
-    def __init__(self, width: int, config: ChoiceConfig) -> None:
-        super().__init__(width, 1, config, bias=False)
+    def __init__(self, encoder: Encoder, config: ChoiceConfig) -> None:
+        super().__init__(encoder, 1, config, bias=False)
 
 
 class Choice(StateObjective[ChoiceBatch]):
@@ -53,7 +53,7 @@ class Choice(StateObjective[ChoiceBatch]):
     head_kind = "choice"
 
     def build_head(self, encoder: Encoder) -> ChoiceHead:
-        return ChoiceHead(encoder.width, self.config)
+        return ChoiceHead(encoder, self.config)
 
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> ChoiceBatch:
         for example in examples:

@@ -45,8 +45,8 @@ class ClassifyBatch(Batch):
 class ClassHead(StateHead):
     """A sequence's state -> a score for each class; it knows the classes' names."""
 
-    def __init__(self, width: int, config: ClassifyConfig) -> None:
-        super().__init__(width, len(config.labels), config)
+    def __init__(self, encoder: Encoder, config: ClassifyConfig) -> None:
+        super().__init__(encoder, len(config.labels), config)
         self.labels = config.labels
         self.several = config.several
 
@@ -64,7 +64,7 @@ class Classify(StateObjective[ClassifyBatch]):
         self._weights = torch.tensor([config.class_weights.get(label, 1.0) for label in config.labels])
 
     def build_head(self, encoder: Encoder) -> ClassHead:
-        return ClassHead(encoder.width, self.config)
+        return ClassHead(encoder, self.config)
 
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> ClassifyBatch:
         inputs, _ = pack(examples, attention=self.attention, filler=self._filler)

@@ -42,8 +42,8 @@ class RegressBatch(Batch):
 class RegressHead(StateHead):
     """A sequence's state -> a number; it knows the range."""
 
-    def __init__(self, width: int, config: RegressConfig) -> None:
-        super().__init__(width, 1, config)
+    def __init__(self, encoder: Encoder, config: RegressConfig) -> None:
+        super().__init__(encoder, 1, config)
         self.lowest = config.lowest
         self.highest = config.highest
 
@@ -56,7 +56,7 @@ class Regress(StateObjective[RegressBatch]):
     head_kind = "regress"
 
     def build_head(self, encoder: Encoder) -> RegressHead:
-        return RegressHead(encoder.width, self.config)
+        return RegressHead(encoder, self.config)
 
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> RegressBatch:
         for example in examples:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lmkit.batch import Attention, Batch, Example, pack
 from lmkit.errors import DataError
 from lmkit.interfaces import Encoder, Objective, Vocabulary
+from lmkit.parts.heads import Transform
 from lmkit.parts.layers import draw_weights
 
 
@@ -48,14 +49,17 @@ class SpanBatch(Batch):
 class SpanHead(nn.Module):
     """Tokens' states -> how likely an answer starts and ends at each."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, 2)
+        self.before = Transform(encoder, wanted=encoder.head_style.transform_always)
+        self.dense = nn.Linear(encoder.width, 2)
         draw_weights(self, 0.02)
 
     def forward(self, hidden: Tensor, choices: Tensor, allowed: Tensor) -> Tensor:
         """[S, L, 2] log-probabilities of the choices [S, L] as start and as end, from `hidden` [T, width]."""
-        scores: Tensor = self.dense(hidden).float()[choices].masked_fill(~allowed[..., None], -torch.inf)
+        scores: Tensor = (
+            self.dense(self.before.transform(hidden)).float()[choices].masked_fill(~allowed[..., None], -torch.inf)
+        )
         return scores.log_softmax(1)
 
 
@@ -76,7 +80,7 @@ class AnswerSpan(Objective[SpanBatch]):
         return {"span": 1.0}
 
     def build_head(self, encoder: Encoder) -> SpanHead:
-        return SpanHead(encoder.width)
+        return SpanHead(encoder)
 
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> SpanBatch:
         inputs, starts = pack(examples, attention=self.attention, filler=self._filler)

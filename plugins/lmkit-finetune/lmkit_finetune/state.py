@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lmkit.batch import Attention, Batch, Packed
 from lmkit.interfaces import Encoder, Objective, Vocabulary
+from lmkit.parts.heads import Transform
 from lmkit.parts.layers import draw_weights
 
 Its = TypeVar("Its", bound=Batch)
@@ -33,17 +34,20 @@ class StateConfig:
 class StateHead(nn.Module):
     """A sequence's state -> `outputs` scores of it."""
 
-    def __init__(self, width: int, outputs: int, config: StateConfig, *, bias: bool = True) -> None:
+    def __init__(self, encoder: Encoder, outputs: int, config: StateConfig, *, bias: bool = True) -> None:
         super().__init__()
+        style = encoder.head_style
         self.pooling = config.pooling
         self.attention: Attention = config.attention
         self.dropout = nn.Dropout(config.dropout)
-        self.dense = nn.Linear(width, outputs, bias=bias)
+        self.before = Transform(encoder, wanted=style.transform_always)
+        self.dense = nn.Linear(encoder.width, outputs, bias=bias and style.class_bias)
         draw_weights(self, 0.02)
 
     def forward(self, encoder: Encoder, inputs: Packed) -> Tensor:
         """[S, outputs] scores of the sequences of `inputs`."""
-        scores: Tensor = self.dense(self.dropout(pool(encoder, encoder(inputs), inputs, self.pooling)))
+        state = self.before.transform(pool(encoder, encoder(inputs), inputs, self.pooling))
+        scores: Tensor = self.dense(self.dropout(state))
         return scores
 
 

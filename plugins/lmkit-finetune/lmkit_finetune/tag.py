@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lmkit.batch import Attention, Batch, Example, pack
 from lmkit.errors import DataError
 from lmkit.interfaces import Encoder, Objective, Vocabulary
+from lmkit.parts.heads import Transform
 from lmkit.parts.layers import draw_weights
 from lmkit_finetune.labels import check_labels
 
@@ -51,17 +52,18 @@ class TagBatch(Batch):
 class TagHead(nn.Module):
     """A token's state -> a score for each tag; it knows the tags' names."""
 
-    def __init__(self, width: int, config: TagConfig) -> None:
+    def __init__(self, encoder: Encoder, config: TagConfig) -> None:
         super().__init__()
         self.labels = config.labels
         self.attention: Attention = config.attention
         self.dropout = nn.Dropout(config.dropout)
-        self.dense = nn.Linear(width, len(config.labels))
+        self.before = Transform(encoder, wanted=encoder.head_style.transform_always)
+        self.dense = nn.Linear(encoder.width, len(config.labels))
         draw_weights(self, 0.02)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[N, tags] scores of `hidden` [N, width]."""
-        scores: Tensor = self.dense(self.dropout(hidden))
+        scores: Tensor = self.dense(self.dropout(self.before.transform(hidden)))
         return scores
 
 
@@ -85,7 +87,7 @@ class Tag(Objective[TagBatch]):
         return {"tag": 1.0}
 
     def build_head(self, encoder: Encoder) -> TagHead:
-        return TagHead(encoder.width, self.config)
+        return TagHead(encoder, self.config)
 
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> TagBatch:
         inputs, starts = pack(examples, attention=self.attention, filler=self._filler)

@@ -89,8 +89,9 @@ def test_span_conforms(check: Check) -> None:
 def test_only_the_context_and_the_first_token_can_be_chosen() -> None:
     batch = AnswerSpan(AnswerSpan.Config(), BYTES.vocabulary).collate(examples(), progress=None)
     torch.manual_seed(1)
-    hidden = torch.randn(batch.inputs.tokens.numel(), 8)
-    chosen = SpanHead(8)(hidden, batch.choices, batch.allowed).exp()
+    encoder = ReferenceEncoder(ReferenceEncoder.Config(), BYTES.vocabulary)
+    hidden = torch.randn(batch.inputs.tokens.numel(), encoder.width)
+    chosen = SpanHead(encoder)(hidden, batch.choices, batch.allowed).exp()
     assert chosen.sum(1).allclose(torch.ones(8, 2))
     for number, (example, place) in enumerate(zip(examples(), batch.inputs.first, strict=True)):
         row = batch.choices[number, batch.allowed[number]] - place

@@ -102,7 +102,7 @@ def answers(task: TokenClassification, rows: list[Any], labels: tuple[str, ...] 
     """Of a model with fresh weights."""
     torch.manual_seed(1)
     encoder = ReferenceEncoder(ReferenceEncoder.Config(), BYTES.vocabulary)
-    return list(task.predict(encoder, TagHead(encoder.width, Tag.Config(labels=labels)), rows, batch_tokens=512))
+    return list(task.predict(encoder, TagHead(encoder, Tag.Config(labels=labels)), rows, batch_tokens=512))
 
 
 def test_every_word_of_a_long_sentence_gets_a_tag() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 import torch.nn.functional as F
@@ -11,8 +11,9 @@ from attrs import validators
 from torch import Tensor, nn
 
 from lmkit.batch import Attention, Packed
-from lmkit.interfaces import Encoder, Renamed, Vocabulary
+from lmkit.interfaces import Encoder, HeadStyle, Renamed, Vocabulary
 from lmkit.parts.attention import KeyValueCache, attend, attention_bias, compute_dtype, merge_heads, split_heads
+from lmkit.parts.counterpart import Counterpart, require_attention
 from lmkit.parts.layers import ACTIVATIONS, draw_residuals, draw_weights
 from lmkit.parts.shape import Shape
 
@@ -32,6 +33,31 @@ class Gpt2Config(Shape):
         if self.width % self.num_heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.num_heads}")
 
+    @property
+    def inner(self) -> int:
+        return self.feed_forward or 4 * self.width
+
+
+_COUNTERPART = Counterpart(
+    model_type="gpt2",
+    fields={
+        "layers": "n_layer",
+        "width": "n_embd",
+        "heads": "n_head",
+        "feed_forward": "n_inner",
+        "dropout": "resid_pdrop",
+        "positions": "n_positions",
+        "activation": "activation_function",
+        "eps": "layer_norm_epsilon",
+    },
+    only={
+        "scale_attn_weights": True,
+        "scale_attn_by_inverse_layer_idx": False,
+        "add_cross_attention": False,
+        "tie_word_embeddings": True,
+    },
+)
+
 
 class Gpt2(Encoder):
     """GPT-2's decoder stack, with a cache for generation."""
@@ -39,6 +65,12 @@ class Gpt2(Encoder):
     name = "gpt2"
     Config = Gpt2Config
     attention: ClassVar[frozenset[Attention]] = frozenset({"causal", "bidirectional", "mixed"})
+    transformers_type = "gpt2"
+    transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        **{kind: {} for kind in ("next-token", "masked-next-token")},
+        **{kind: {"dense": "score"} for kind in ("classify", "regress")},
+        "tag": {"dense": "classifier"},
+    }
 
     def __init__(self, config: Gpt2Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -69,6 +101,10 @@ class Gpt2(Encoder):
     def layers(self) -> Sequence[nn.Module]:
         return tuple(self.blocks)
 
+    @property
+    def head_style(self) -> HeadStyle:
+        return HeadStyle(class_bias=False)
+
     def roles(self) -> Mapping[str, str]:
         stacked = {f"blocks.{i}.qkv.weight": "hidden/3" for i in range(self.config.layers)}
         return {**super().roles(), **stacked}
@@ -79,6 +115,16 @@ class Gpt2(Encoder):
 
     def smaller(self, factor: float) -> Gpt2Config:
         return self.config.narrower(factor)
+
+    def transformers_config(self, attention: Attention) -> Mapping[str, Any]:
+        """Raises FitError for attention that is not causal, which GPT2Model has not."""
+        require_attention(self, attention, "causal")
+        drop = dict.fromkeys(("embd_pdrop", "attn_pdrop"), self.config.dropout)
+        return _COUNTERPART.written(self.config) | drop
+
+    @classmethod
+    def from_transformers(cls, config: Mapping[str, Any]) -> Gpt2Config:
+        return Gpt2Config(**_COUNTERPART.read(config))
 
     def transformers_names(self) -> Mapping[str, Renamed]:
         names: dict[str, Renamed] = {
@@ -103,7 +149,7 @@ class Block(nn.Module):
 
     def __init__(self, config: Gpt2Config) -> None:
         super().__init__()
-        width, inner = config.width, config.feed_forward or 4 * config.width
+        width, inner = config.width, config.inner
         self.heads = config.num_heads
         self.drop = config.dropout
         self.activation = ACTIVATIONS[config.activation]

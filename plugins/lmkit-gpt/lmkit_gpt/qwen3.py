@@ -6,7 +6,7 @@ RMS norms, rotary positions, gated feed-forward layers, queries that share keys 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import torch.nn.functional as F
@@ -14,8 +14,9 @@ from attrs import validators
 from torch import Tensor, nn
 
 from lmkit.batch import Attention, Packed
-from lmkit.interfaces import Encoder, Renamed, Vocabulary
+from lmkit.interfaces import Encoder, HeadStyle, Renamed, Vocabulary
 from lmkit.parts.attention import KeyValueCache, attend, attention_bias, compute_dtype, merge_heads
+from lmkit.parts.counterpart import Counterpart, require_attention, rotary_base
 from lmkit.parts.layers import RootMeanSquareNorm, draw_residuals, draw_weights
 from lmkit.parts.rotary import Rotation, rotated, rotation
 from lmkit.parts.shape import Shape
@@ -53,12 +54,34 @@ class Qwen3Config(Shape):
         return self.feed_forward or 3 * self.width
 
 
+_COUNTERPART = Counterpart(
+    model_type="qwen3",
+    fields={
+        "layers": "num_hidden_layers",
+        "width": "hidden_size",
+        "heads": "num_attention_heads",
+        "key_heads": "num_key_value_heads",
+        "head_width": "head_dim",
+        "feed_forward": "intermediate_size",
+        "dropout": "attention_dropout",
+        "positions": "max_position_embeddings",
+        "eps": "rms_norm_eps",
+    },
+    only={"hidden_act": "silu", "attention_bias": False, "use_sliding_window": False, "tie_word_embeddings": True},
+)
+
+
 class Qwen3(Encoder):
     """Qwen3's decoder stack, with a cache for generation."""
 
     name = "qwen3"
     Config = Qwen3Config
     attention: ClassVar[frozenset[Attention]] = frozenset({"causal", "bidirectional", "mixed"})
+    transformers_type = "qwen3"
+    transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        **{kind: {} for kind in ("next-token", "masked-next-token")},
+        **{kind: {"dense": "score"} for kind in ("classify", "regress", "tag")},
+    }
 
     def __init__(self, config: Qwen3Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -87,6 +110,10 @@ class Qwen3(Encoder):
     def layers(self) -> Sequence[nn.Module]:
         return tuple(self.blocks)
 
+    @property
+    def head_style(self) -> HeadStyle:
+        return HeadStyle(class_bias=False)
+
     def roles(self) -> Mapping[str, str]:
         pieces = self.config.num_heads // self.config.num_key_heads + 2  # of one matrix, each as large as the keys'
         stacked = {f"blocks.{i}.qkv.weight": f"hidden/{pieces}" for i in range(self.config.layers)}
@@ -103,6 +130,16 @@ class Qwen3(Encoder):
         heads = keys * (config.num_heads // config.num_key_heads)
         width = max(1, round(config.width * heads / config.num_heads))
         return attrs.evolve(config, width=width, heads=heads, key_heads=keys, feed_forward=None)
+
+    def transformers_config(self, attention: Attention) -> Mapping[str, Any]:
+        """Raises FitError for attention that is not causal, which Qwen3Model has not."""
+        require_attention(self, attention, "causal")
+        turn = {"rope_type": "default", "rope_theta": self.config.theta}
+        return _COUNTERPART.written(self.config) | {"rope_parameters": turn}
+
+    @classmethod
+    def from_transformers(cls, config: Mapping[str, Any]) -> Qwen3Config:
+        return Qwen3Config(**_COUNTERPART.read(config), theta=rotary_base(config["rope_parameters"]))
 
     def transformers_names(self) -> Mapping[str, Renamed]:
         names: dict[str, tuple[str, ...]] = {

@@ -7,14 +7,16 @@ one it is the encoder where attention is bidirectional, and else the decoder alo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 from attrs import validators
 from torch import Tensor, nn
 
 from lmkit.batch import Attention, Packed
-from lmkit.interfaces import Encoder, Renamed, Vocabulary
+from lmkit.errors import FitError
+from lmkit.interfaces import Encoder, HeadStyle, Renamed, Vocabulary
+from lmkit.parts.counterpart import Counterpart, require_attention
 from lmkit.parts.layers import draw_weights
 from lmkit.parts.shape import Shape
 from lmkit_seq2seq.memory import Memory, MemoryCache, memory_of
@@ -32,6 +34,8 @@ class T5Config(Shape):
     """Size of a head."""
     gated: bool = True
     """Whether the inner layer is gated by GELU, as in T5 1.1; else it is a ReLU, as in the paper."""
+    scaled: bool = False
+    """Whether states are multiplied by width^-0.5 before scores of the vocabulary, as in the paper, not in T5 1.1."""
     buckets: int = attrs.field(default=32, validator=validators.and_(validators.ge(4), validators.le(1 << 12)))
     """Relative positions that attention tells apart."""
     farthest: int = attrs.field(default=128, validator=validators.ge(4))
@@ -50,6 +54,23 @@ class T5Config(Shape):
         return self.feed_forward or (self.width * 5 // 2 if self.gated else 4 * self.width)
 
 
+_COUNTERPART = Counterpart(
+    model_type="t5",
+    fields={
+        "layers": "num_layers",
+        "width": "d_model",
+        "heads": "num_heads",
+        "head_width": "d_kv",
+        "feed_forward": "d_ff",
+        "dropout": "dropout_rate",
+        "scaled": "scale_decoder_outputs",
+        "buckets": "relative_attention_num_buckets",
+        "farthest": "relative_attention_max_distance",
+        "eps": "layer_norm_epsilon",
+    },
+)
+
+
 class T5(Encoder):
     """T5's encoder and decoder, which share the token embedding."""
 
@@ -57,6 +78,8 @@ class T5(Encoder):
     Config = T5Config
     attention: ClassVar[frozenset[Attention]] = frozenset({"causal", "bidirectional", "mixed"})
     takes_context = True
+    transformers_type = "t5"
+    transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {"seq2seq": {}, "tag": {"dense": "classifier"}}
 
     def __init__(self, config: T5Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -64,7 +87,7 @@ class T5(Encoder):
         self.width = config.width
         self.token_embedding = nn.Embedding(vocabulary.size, config.width)
         shape = attrs.asdict(config) | {"heads": config.num_heads, "feed_forward": config.inner}
-        del shape["positions"]
+        del shape["positions"], shape["scaled"]
         self.encoder = Stack(**shape, decoder=False)
         self.decoder = Stack(**shape, decoder=True)
         draw_weights(self, 0.02)
@@ -96,6 +119,10 @@ class T5(Encoder):
     def layers(self) -> Sequence[nn.Module]:
         return (*self.encoder.blocks, *self.decoder.blocks)
 
+    @property
+    def head_style(self) -> HeadStyle:
+        return HeadStyle(scale=self.width**-0.5 if self.config.scaled else 1.0)
+
     def roles(self) -> Mapping[str, str]:
         stacked = {"qkv.weight": "hidden/3", "memory_key_value.weight": "hidden/2"}
         if self.config.gated:
@@ -113,6 +140,24 @@ class T5(Encoder):
 
     def smaller(self, factor: float) -> T5Config:
         return self.config.narrower(factor)
+
+    def transformers_config(self, attention: Attention) -> Mapping[str, Any]:
+        """Of the decoder with the encoder (causal), or of the encoder alone."""
+        require_attention(self, attention, "causal" if attention == "causal" else "bidirectional")
+        return _COUNTERPART.written(self.config) | {
+            "num_decoder_layers": self.config.layers,
+            "feed_forward_proj": "gated-gelu" if self.config.gated else "relu",
+            "tie_word_embeddings": self.config.scaled,  # which is how T5's config says whether it scales
+        }
+
+    @classmethod
+    def from_transformers(cls, config: Mapping[str, Any]) -> T5Config:
+        fields = _COUNTERPART.read(config)
+        if config["num_decoder_layers"] != config["num_layers"]:
+            raise FitError("config.json: num_decoder_layers; lmkit's t5 has as many layers in both halves")
+        if config["feed_forward_proj"] not in ("gated-gelu", "relu"):
+            raise FitError(f"config.json: feed_forward_proj is {config['feed_forward_proj']!r}, not gated-gelu or relu")
+        return T5Config(**fields, gated=config["feed_forward_proj"] == "gated-gelu")
 
     def transformers_names(self) -> Mapping[str, Renamed]:
         names = {"token_embedding.weight": Renamed(("shared.weight",))}

@@ -1,0 +1,44 @@
+"""`lmkit export` and `lmkit import`: the way out to other software, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lmkit.cli.answer import Answer
+from lmkit.cli.command import Folder, LocalFiles, NewFolder
+from lmkit.cli.trained import next_command
+
+
+def export(
+    run: Folder,
+    *,
+    to: Annotated[str, typer.Option(metavar="FORMAT", help="A format, such as transformers.")] = "transformers",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The new folder.", show_default=False)],
+    local_files: LocalFiles,
+) -> Answer:
+    """Write a run's model for other software, proved to compute the same."""
+    import lmkit.run
+
+    found = lmkit.run.export(run, to=to, out=out, local_files=local_files)
+    said = [f"{name.replace('_', ' ')}: {value}" for name, value in found.items() if value and name != "out"]
+    return Answer.of(found, f"{out}: written", *said)
+
+
+def import_model(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder with a model.", show_default=False)],
+    *,
+    run: NewFolder,
+    format_: Annotated[str, typer.Option("--from", metavar="FORMAT", help="Its format.")] = "transformers",
+    local_files: LocalFiles,
+) -> Answer:
+    """Make a run of a folder of other software, to fine-tune it or to ask it."""
+    import lmkit.run
+
+    found = lmkit.run.import_model(path, run=run, format=format_, local_files=local_files)
+    encoder, tokenizer = found.parts.encoder.component.name, type(found.tokenizer).name
+    data = {"run": str(run), "encoder": encoder, "tokenizer": tokenizer, "head_kind": found.head_kind}
+    said = f'{run}: encoder "{encoder}" with a head of kind {found.head_kind}, tokenizer "{tokenizer}"'
+    return Answer.of(data, said, f"Next: {next_command(found)}")

@@ -1,0 +1,1 @@
+"""transformers for lmkit: a plugin; see `plugin` for what it adds."""

@@ -1,0 +1,168 @@
+"""Encoder "transformers": any architecture that AutoModel builds from a config.json, with fresh weights.
+
+Comfort before speed: every sequence is laid into a row of its own, with a mask of who sees whom. The architectures that
+lmkit has itself are several times faster there; `lmkit import` takes those where it can, and this one where it cannot.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig
+
+from lmkit.batch import Attention, Example, Packed, pack
+from lmkit.errors import FitError
+from lmkit.interfaces import Encoder, Renamed, Vocabulary
+
+_HELPERS = ("transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path", "vocab_size")
+"""Keys of a config.json that say nothing of the shape, or what the tokenizer says."""
+
+
+def _table(given: Any) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"config: expected a table such as {{ model_type = 'llama' }}, got {given!r:.60}")
+    return {key: value for key, value in given.items() if key not in _HELPERS and value is not None}
+
+
+@attrs.frozen(kw_only=True)
+class AnyEncoderConfig:
+    """The architecture; its weights are fresh: `lmkit import` starts from those of a folder."""
+
+    config: Mapping[str, Any] = attrs.field(factory=dict, converter=_table)
+    """What a config.json would say: model_type, and what differs from its defaults."""
+    file: Path | None = None
+    """A config.json, or a folder that has one; keys of `config` go before its own, and a run remembers them all."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.file is not None:
+            object.__setattr__(self, "config", {**_read(self.file), **self.config})
+            object.__setattr__(self, "file", None)
+        if "model_type" not in self.config:
+            raise ValueError("config: model_type is missing, such as 'llama'; or name a config.json by file")
+
+
+class AnyEncoder(Encoder):
+    """An architecture of transformers; what it can do is found out by asking it."""
+
+    name = "transformers"
+    Config = AnyEncoderConfig
+    attention: ClassVar[frozenset[Attention]] = frozenset({"bidirectional", "causal"})
+    transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        kind: {} for kind in ("next-token", "masked-next-token")
+    }
+
+    def __init__(self, config: AnyEncoderConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        self.config = config
+        self.architecture = _architecture(config, vocabulary)
+        self._filler = vocabulary.special["pad"]
+        self.model = AutoModel.from_config(self.architecture, trust_remote_code=False).float()
+        embedding = self.model.get_input_embeddings()
+        self.width = int(self.architecture.hidden_size)
+        if not isinstance(embedding, nn.Embedding) or embedding.embedding_dim != self.width:
+            raise FitError(f"{self._type}: its token embedding is not as wide as its hidden states")
+        self._takes = inspect.signature(self.model.forward).parameters.keys()
+        self.able = self._abilities()
+
+    @property
+    def token_embedding(self) -> nn.Embedding:  # type: ignore[override]
+        """The model's own, so that it is stored once."""
+        found: nn.Embedding = self.model.get_input_embeddings()
+        return found
+
+    def forward(self, inputs: Packed) -> Tensor:
+        """Raises FitError for attention that the architecture has not."""
+        if inputs.attention not in self.able:
+            able = " or ".join(sorted(self.able))
+            raise FitError(f'a "{self._type}" of transformers reads with {able} attention, not {inputs.attention}')
+        return self._read(inputs)
+
+    def _read(self, inputs: Packed) -> Tensor:
+        lengths = inputs.last - inputs.first + 1
+        steps = torch.arange(int(lengths.max()), device=inputs.tokens.device)
+        real = steps < lengths[:, None]
+        places = torch.where(real, inputs.first[:, None] + steps, 0)
+        seen = real[:, None, None, :].expand(-1, 1, len(steps), -1)
+        if inputs.attention == "causal":
+            seen = seen & (steps <= steps[:, None])
+        seen = seen | torch.eye(len(steps), dtype=torch.bool, device=steps.device)  # what fills a row sees itself
+        asked: dict[str, Any] = {"input_ids": torch.where(real, inputs.tokens[places], self._filler)}
+        asked["attention_mask"] = seen
+        if "token_type_ids" in self._takes and inputs.segments is not None:
+            asked["token_type_ids"] = torch.where(real, inputs.segments[places], 0)
+        if "use_cache" in self._takes:
+            asked["use_cache"] = False
+        hidden: Tensor = self.model(**asked).last_hidden_state
+        flat = hidden.new_zeros(inputs.tokens.numel(), self.width)
+        return flat.index_put((places[real],), hidden[real])
+
+    def _abilities(self) -> frozenset[Attention]:
+        """Which attention it really reads with: whether a later token changes what stands before it, and should."""
+        training = self.model.training
+        self.model.eval()
+        able: set[Attention] = set()
+        ids = [n % self.token_embedding.num_embeddings for n in (1, 2, 3, 4)]
+        kinds: tuple[Attention, ...] = ("bidirectional", "causal")
+        for attention in kinds:
+            states = []
+            for last in (ids[-1], (ids[-1] + 1) % self.token_embedding.num_embeddings):
+                example = Example(tokens=torch.tensor([*ids[:-1], last]).numpy(), lengths=(4,))
+                inputs, _ = pack([example], attention=attention, filler=self._filler)
+                with torch.inference_mode():
+                    states.append(self._read(inputs)[:3])
+            if torch.equal(*states) == (attention == "causal"):
+                able.add(attention)
+        self.model.train(training)
+        return frozenset(able)
+
+    @property
+    def _type(self) -> str:
+        return str(self.architecture.model_type)
+
+    @property
+    def longest(self) -> int | None:
+        found = getattr(self.architecture, "max_position_embeddings", None)
+        return int(found) if isinstance(found, int) and found > 0 else None
+
+    @property
+    def layers(self) -> Sequence[nn.Module]:
+        """The longest list of modules in it."""
+        lists = [tuple(module) for module in self.model.modules() if isinstance(module, nn.ModuleList)]
+        return max(lists, key=len, default=())
+
+    def transformers_config(self, attention: Attention) -> Mapping[str, Any]:
+        own: dict[str, Any] = self.architecture.to_diff_dict()
+        return {**{k: v for k, v in own.items() if k not in _HELPERS}, "model_type": self._type}
+
+    def transformers_names(self) -> Mapping[str, Renamed]:
+        return {name: Renamed((name.removeprefix("model."),)) for name in self.state_dict()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    path = path / "config.json" if path.is_dir() else path
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"file: {path} cannot be read: {error}") from None
+    return _table(found)
+
+
+def _architecture(config: AnyEncoderConfig, vocabulary: Vocabulary) -> PreTrainedConfig:
+    if "auto_map" in config.config:
+        raise FitError("config: auto_map names code that comes with the model, which is not run")
+    fields = {key: value for key, value in config.config.items() if key != "model_type"}
+    special = {f"{role}_token_id": vocabulary.special.get(role) for role in ("pad", "bos", "eos")}
+    try:
+        made = AutoConfig.for_model(config.config["model_type"], **{**special, **fields}, vocab_size=vocabulary.size)
+    except Exception as error:  # each config checks itself, by errors of many kinds
+        raise FitError(f"config: {str(error).partition(chr(10))[0]:.300}") from error
+    if made.is_encoder_decoder or not hasattr(made, "hidden_size"):
+        raise FitError(f'a "{made.model_type}" is not one stack of layers over tokens')
+    return made

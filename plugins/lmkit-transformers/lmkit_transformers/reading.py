@@ -1,0 +1,163 @@
+"""Reading: a folder of transformers becomes a model of lmkit. Nothing is fetched, and none of its code runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
+
+from lmkit.errors import DataError, FitError, LmkitError
+from lmkit.interfaces import Imported, Tokenizer, Trained, Workshop
+from lmkit_transformers.compare import compare
+from lmkit_transformers.encoder import AnyEncoderConfig
+from lmkit_transformers.kinds import KINDS, HeadKind
+from lmkit_transformers.tokenizer import AnyTokenizer
+from lmkit_transformers.tokens import TEXTS
+from lmkit_transformers.weights import body_of, take
+
+_READS = {"dtype": torch.float32, "local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
+_PRETRAINING = {"BertForPreTraining": "token"}
+"""Classes that no Auto class of a kind has, whose head of that kind another class loads."""
+
+
+def read_folder(folder: Path, workshop: Workshop) -> Imported:
+    """The model in `folder`, head included where lmkit has one that gives the same scores."""
+    config = _config(folder)
+    if not any(folder.glob("*.safetensors")):
+        stored = " (a .bin file is a pickle, which can run code, and is not read)" if any(folder.glob("*.bin")) else ""
+        raise DataError(f"{folder}: no .safetensors file{stored}")
+    tokenizer = _tokenizer(folder, config, workshop)
+    native = {cls.transformers_type: use for use, cls in workshop.encoders.items() if cls.transformers_type}
+    use = native.get(config.model_type, "transformers")
+    encoder = workshop.encoders[use]
+    if use == "transformers":
+        shape: Any = AnyEncoderConfig(config=_plain(config))
+    else:
+        shape = encoder.from_transformers(config.to_dict())
+    name = _kind(config)
+    if name is None or (KINDS[name].needs_head and name not in encoder.transformers_heads):
+        return _without_head(folder, workshop, tokenizer, use, shape, config)
+    model = _built(workshop, tokenizer, use, shape, name, config)
+    notes = _filled(folder, model, KINDS[name])
+    try:
+        if not notes:
+            compare(model, KINDS[name], folder)
+    except FitError:
+        if use != "transformers":
+            raise
+        return _without_head(folder, workshop, tokenizer, use, shape, config)  # one that is not tied to the embedding
+    return Imported(model=model, notes=notes)
+
+
+def _without_head(
+    folder: Path, workshop: Workshop, tokenizer: Tokenizer, use: str, shape: Any, config: PreTrainedConfig
+) -> Imported:
+    """The encoder alone, for embeddings and for fine-tuning."""
+    model = _built(workshop, tokenizer, use, shape, "embedding", config)
+    notes = _filled(folder, model, KINDS["embedding"])
+    if not notes:
+        compare(model, KINDS["embedding"], folder)
+    which = ", ".join(config.architectures or ["a model"])
+    return Imported(model=model, notes=[f"{folder}: lmkit has no head like that of {which}: it is left out", *notes])
+
+
+def _filled(folder: Path, model: Trained, kind: HeadKind) -> list[str]:
+    """Give `model` the weights in `folder`; a sentence on those that are not there."""
+    base, lacks = AutoModel.from_pretrained(folder, output_loading_info=True, **_READS)
+    body = {name: w.detach() for name, w in body_of(base).items() if name not in lacks["missing_keys"]}
+    head: dict[str, torch.Tensor] = {}
+    if kind.needs_head:
+        twin, info = kind.auto.from_pretrained(folder, output_loading_info=True, **_READS)
+        if wrong := info["mismatched_keys"]:
+            raise DataError(f"{folder}: weights that are not of the shape in its config.json: {sorted(wrong)[:3]}")
+        head = {name: w.detach() for name, w in twin.state_dict().items() if name not in info["missing_keys"]}
+    fresh = take(model, body, head)
+    some = f"{', '.join(fresh[:3])}{f' and {len(fresh) - 3} more' if len(fresh) > 3 else ''}"
+    return [f"{folder}: it has no {some}: these are as they were drawn"] if fresh else []
+
+
+def _config(folder: Path) -> PreTrainedConfig:
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / 'config.json'}: {str(error).partition(chr(10))[0]}") from error
+    if getattr(config, "auto_map", None):
+        raise FitError(f"{folder}: its model is code of its own (auto_map), which is not run")
+    assert isinstance(config, PreTrainedConfig)
+    return config
+
+
+def _kind(config: PreTrainedConfig) -> str | None:
+    """The kind of head that a folder's class has."""
+    for architecture in config.architectures or ():
+        if architecture in _PRETRAINING:
+            return _PRETRAINING[architecture]
+        for name, kind in KINDS.items():
+            known = kind.auto._model_mapping
+            if type(config) in known and known[type(config)].__name__ == architecture:
+                if name == "classify" and config.problem_type == "regression":
+                    return "regress"
+                return name
+    return None
+
+
+def _tokenizer(folder: Path, config: PreTrainedConfig, workshop: Workshop) -> Tokenizer:
+    """An installed tokenizer that reads the folder's files and gives the same ids; else the one that reads any."""
+    if not (folder / "tokenizer.json").is_file():
+        raise DataError(f"{folder}: no tokenizer.json; without it, transformers would make up a vocabulary")
+    theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    for cls in workshop.tokenizers.values():
+        try:
+            made = cls.load(folder)
+        except (LmkitError, OSError, ValueError, KeyError):
+            continue
+        if cls is not AnyTokenizer and made.vocabulary.size == config.vocab_size and _same(made, theirs, config):
+            return made
+    return AnyTokenizer(theirs, size=max(config.vocab_size, len(theirs)))
+
+
+def _same(ours: Tokenizer, theirs: Any, config: PreTrainedConfig) -> bool:
+    """Whether both give the same ids; a model of two halves reads the text and its end, and nothing before it."""
+    end = [config.eos_token_id] if getattr(config, "is_encoder_decoder", False) else None
+    for text in TEXTS:
+        ids = ours.encode(text).ids
+        wanted = ours.wrap(ids).ids.tolist() if end is None else [*ids.tolist(), *end]
+        if theirs(text)["input_ids"] != wanted:
+            return False
+    return True
+
+
+def _built(
+    workshop: Workshop, tokenizer: Tokenizer, use: str, shape: Any, name: str, config: PreTrainedConfig
+) -> Trained:
+    """A model with fresh weights and the head that a folder has."""
+    kind, chosen = KINDS[name].made_by
+    options: dict[str, Any] = {kind: chosen}
+    causal = not _looks_both_ways(config)
+    labels = [config.id2label[n] for n in sorted(config.id2label)]
+    if name in ("classify", "tag"):
+        options |= {"labels": labels}
+    if name in ("classify", "regress", "choice", "tag", "embedding") and causal:
+        options |= {"attention": "causal"}
+    if name == "classify" and config.problem_type == "multi_label_classification":
+        options |= {"several": True}
+    if name in ("classify", "regress") and getattr(config, "classifier_pooling", None) == "mean":
+        options |= {"pooling": "mean"}
+    return workshop.build(tokenizer, use, shape, **options)
+
+
+def _looks_both_ways(config: PreTrainedConfig) -> bool:
+    """Whether each token sees those after it."""
+    if getattr(config, "is_encoder_decoder", False):
+        return True
+    masked, causal = (KINDS[name].auto._model_mapping for name in ("token", "next-token"))
+    return type(config) not in causal or (type(config) in masked and not getattr(config, "is_decoder", False))
+
+
+def _plain(config: PreTrainedConfig) -> dict[str, Any]:
+    """What differs from the defaults of its type, and the type."""
+    plain: dict[str, Any] = config.to_diff_dict()
+    plain.pop("transformers_version", None)
+    return {**plain, "model_type": config.model_type}

@@ -1,0 +1,160 @@
+"""Tokenizer "transformers": any that AutoTokenizer loads from a folder, or a new one made after its pattern."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+from attrs import validators
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from lmkit.errors import DataError, FitError, IntegrityError
+from lmkit.interfaces import Encoding, Tokenizer, Vocabulary, Wrapped
+
+SIZE = "vocabulary_size.json"
+"""The file that says how many rows its model's embedding has, which may be more than there are tokens."""
+_ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
+_BATCH = 1000  # texts that a new one is trained on at once
+_NO_TEXT = ("\ud800", "\udfff")
+
+
+@attrs.frozen(kw_only=True)
+class AnyTokenizerConfig:
+    """A new vocabulary for a tokenizer that is there; to take that one as it is, write folder = "..." instead."""
+
+    like: Path
+    """Folder of a tokenizer of transformers whose way of cutting texts the new one has."""
+    vocab_size: int = attrs.field(default=8192, validator=[validators.ge(1), validators.le(1 << 24)])
+    """Tokens of the new vocabulary; a small corpus may give fewer."""
+
+
+class AnyTokenizer(Tokenizer):
+    """A tokenizer of transformers over a pipeline of the library `tokenizers`, as nearly all of its are."""
+
+    name = "transformers"
+    Config = AnyTokenizerConfig
+
+    def __init__(self, theirs: PreTrainedTokenizerFast, *, size: int | None = None) -> None:
+        """Raises FitError for one without a pipeline, or without any special token that could be a filler."""
+        if not getattr(theirs, "is_fast", False):
+            raise FitError(f"{type(theirs).__name__} has no tokenizer.json: its offsets in a text are not known")
+        self._theirs = theirs
+        self._size = max(size or 0, len(theirs))
+        self._pipeline = theirs.backend_tokenizer
+        self._pipeline.no_padding()
+        self._pipeline.no_truncation()
+
+    @classmethod
+    def train(cls, config: AnyTokenizerConfig, texts: Iterable[str]) -> Self:
+        pattern = _read(config.like)
+
+        def batches() -> Iterator[list[str]]:
+            rest = iter(texts)
+            while batch := list(islice(rest, _BATCH)):
+                yield batch
+
+        return cls(pattern.train_new_from_iterator(batches(), config.vocab_size, show_progress=False))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        size = None
+        if (folder / SIZE).exists():
+            try:
+                size = int(json.loads((folder / SIZE).read_text(encoding="utf-8"))["size"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise IntegrityError(f"{folder / SIZE}: cannot be read: {error}") from error
+        return cls(_read(folder), size=size)
+
+    def save(self, folder: Path) -> None:
+        self._theirs.save_pretrained(folder)
+        (folder / SIZE).write_text(json.dumps({"size": self._size}) + "\n", encoding="utf-8")
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        named = {role: getattr(self._theirs, f"{role}_token_id", None) for role in _ROLES}
+        special = {role: int(number) for role, number in named.items() if number is not None}
+        special.setdefault("pad", special.get("eos", special.get("unk", 0)))
+        starts = np.ones(self._size, np.bool_)
+        tokens = self._pipeline.get_vocab(with_added_tokens=True)
+        mark = next((mark for mark in ("Ġ", "▁") if any(token.startswith(mark) for token in tokens)), None)
+        for token, number in tokens.items():
+            starts[number] = token.startswith(mark) if mark else not token.startswith("##")
+        starts[list(special.values())] = True
+        starts.flags.writeable = False
+        return Vocabulary(size=self._size, special=special, word_starts=starts)
+
+    def encode(self, text: str) -> Encoding:
+        try:
+            encoded = self._pipeline.encode(text, add_special_tokens=False)
+        except (TypeError, UnicodeError):
+            raise _not_text(text) from None
+        offsets = np.array(encoded.offsets, np.int64).reshape(-1, 2)
+        return Encoding(ids=np.array(encoded.ids, np.int64), offsets=offsets)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.int64]]:
+        try:
+            batch = self._pipeline.encode_batch_fast(list(texts), add_special_tokens=False)
+        except (TypeError, UnicodeError):
+            raise _not_text(next(t for t in texts if any(_NO_TEXT[0] <= c <= _NO_TEXT[1] for c in t))) from None
+        return [np.array(encoded.ids, np.int64) for encoded in batch]
+
+    def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
+        known = [number for number in np.asarray(ids, np.int64).tolist() if number < len(self._theirs)]
+        text: str = self._pipeline.decode(known, skip_special_tokens=True)
+        return text
+
+    def wrap(self, first: npt.NDArray[Any], second: npt.NDArray[Any] | None = None) -> Wrapped:
+        before, between, after, segments = self._frame[second is not None]
+        parts = [before, first, *([between, second] if second is not None else []), after]
+        ids = np.concatenate(parts).astype(np.int64)
+        start = len(ids) if second is None else len(before) + len(first) + len(between)
+        begins = start - len(between) * (segments if second is not None else 0)
+        return Wrapped(
+            ids=ids,
+            segments=(np.arange(len(ids)) >= begins).astype(np.int64),
+            first=len(before),
+            second=start,
+        )
+
+    @cached_property
+    def _frame(self) -> dict[bool, tuple[npt.NDArray[np.int64], ...]]:
+        """What its template puts before, between and after one text, and two; found out by asking."""
+        single = self._pipeline.encode("a", add_special_tokens=True)
+        pair = self._pipeline.encode("a", "b", add_special_tokens=True)
+        found = {}
+        for wanted, encoded in ((False, single), (True, pair)):
+            owner = encoded.sequence_ids
+            runs = [[i for i, who in enumerate(owner) if who == number] for number in (0, 1)]
+            first, second = runs[0], runs[1] or [len(owner)]
+            last = second[-1] if wanted else first[-1]
+            middle = encoded.ids[first[-1] + 1 : second[0]] if wanted else []
+            with_second = int(wanted and bool(middle) and encoded.type_ids[first[-1] + 1] == 1)
+            pieces = (encoded.ids[: first[0]], middle, encoded.ids[last + 1 :])
+            found[wanted] = (*(np.array(piece, np.int64) for piece in pieces), with_second)
+        return found  # type: ignore[return-value]
+
+
+def _read(folder: Path) -> PreTrainedTokenizerFast:
+    if not (folder / "tokenizer.json").is_file():
+        raise IntegrityError(f"{folder}: no tokenizer.json: expected a folder with a tokenizer of transformers")
+    try:
+        theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # transformers and tokenizers raise nothing more exact
+        raise IntegrityError(f"{folder}: not a tokenizer: {str(error).partition(chr(10))[0]}") from error
+    made: PreTrainedTokenizerFast = theirs
+    return made
+
+
+def _not_text(text: str) -> DataError:
+    place = next((i for i, c in enumerate(text) if _NO_TEXT[0] <= c <= _NO_TEXT[1]), 0)
+    return DataError(
+        f"character {place} is half of a surrogate pair and no character by itself, in "
+        f"{text[max(0, place - 20) : place + 20]!r}; repair the text or leave it out"
+    )

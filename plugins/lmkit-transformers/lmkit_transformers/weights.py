@@ -1,0 +1,103 @@
+"""Weights: those of a model of lmkit in one of transformers, and back, to the last name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from lmkit.errors import FitError
+from lmkit.interfaces import Trained
+from lmkit.parts.renaming import from_transformers, to_transformers
+from lmkit_transformers.kinds import KINDS, range_of
+
+
+def fill(twin: PreTrainedModel, model: Trained) -> list[str]:
+    """Give `twin` the weights of `model`; returns the names of those that its class has no place for.
+
+    Raises FitError where one of its own would stay as it was drawn.
+    """
+    encoder = model.encoder
+    names = encoder.transformers_names()
+    if names is None:
+        raise FitError(f'encoder "{encoder.name}" does not say what its weights are called in transformers')
+    prefix = _prefix(twin)
+    given = {f"{prefix}{n}": w for n, w in to_transformers(names, encoder.state_dict()).items()}
+    its_names = encoder.transformers_heads.get(model.objective.head_kind, {})
+    head = {renamed(name, its_names): weight for name, weight in _head(model).items()}
+    given |= head
+    there = twin.state_dict()
+    left_out = sorted(given.keys() - there.keys())
+    homeless = [name for name in left_out if name in head]
+    if homeless and KINDS[model.objective.head_kind].needs_head:
+        raise FitError(f"transformers' {type(twin).__name__} has no place for the head's {', '.join(homeless)}")
+    twin.load_state_dict({name: given[name] for name in given.keys() & there.keys()}, strict=False)
+    twin.tie_weights()
+    now = twin.state_dict()
+    filled = {now[name].data_ptr() for name in given.keys() & there.keys()}
+    for name, weight in now.items():
+        if weight.data_ptr() not in filled and name in dict(twin.named_parameters()):
+            if not name.endswith(".bias"):
+                raise FitError(f"transformers' {type(twin).__name__} has a weight {name}, which this model lacks")
+            with torch.no_grad():
+                weight.zero_()  # a bias that this model does without
+    return left_out
+
+
+def _head(model: Trained) -> dict[str, Tensor]:
+    """The head's weights; those of a head of numbers give the numbers themselves."""
+    weights = {name: weight.detach().clone() for name, weight in model.head.state_dict().items()}
+    lowest, highest = range_of(model.head)
+    if (lowest, highest) != (0.0, 1.0):
+        if "dense.bias" in weights:
+            weights["dense.bias"] = weights["dense.bias"] * (highest - lowest) + lowest
+        elif lowest:
+            raise FitError(
+                f"transformers' {model.encoder.transformers_type} has no bias for numbers, so they start at 0; this "
+                f"task's start at {lowest:g} (lowest)"
+            )
+        weights["dense.weight"] = weights["dense.weight"] * (highest - lowest)
+    return weights
+
+
+def take(model: Trained, base: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> list[str]:
+    """Give `model` the weights of an encoder and a head of transformers; returns the names of those it has not got.
+
+    Raises FitError for weights of the encoder that `model` has no place for.
+    """
+    encoder = model.encoder
+    names = encoder.transformers_names()
+    assert names is not None
+    fresh = to_transformers(names, encoder.state_dict())
+    unknown = sorted(base.keys() - fresh.keys())
+    if unknown:
+        raise FitError(f'encoder "{encoder.name}" has no place for {", ".join(unknown[:3])}: {len(unknown)} weights')
+    missing = sorted(fresh.keys() - base.keys())
+    encoder.load_state_dict(from_transformers(names, fresh | dict(base)), strict=True)
+    its_names, own = encoder.transformers_heads.get(model.objective.head_kind, {}), model.head.state_dict()
+    found = {name: head[renamed(name, its_names)] for name in own if renamed(name, its_names) in head}
+    missing += sorted(own.keys() - found.keys())
+    model.head.load_state_dict({**own, **found}, strict=True)
+    return missing
+
+
+def renamed(name: str, names: Mapping[str, str]) -> str:
+    """A parameter of a head under its name in transformers; `names` has it, or the module that it is of."""
+    if name in names:
+        return names[name]
+    module, _, last = name.rpartition(".")
+    return f"{names[module]}.{last}" if module in names else name
+
+
+def body_of(twin: PreTrainedModel) -> dict[str, Tensor]:
+    """The weights of a model's base, without its prefix and what only repeats others or is computed."""
+    prefix = _prefix(twin)
+    parameters = dict(twin.named_parameters())  # each once, tied ones under their first name
+    return {name.removeprefix(prefix): weight for name, weight in parameters.items() if name.startswith(prefix)}
+
+
+def _prefix(twin: nn.Module) -> str:
+    [name] = [name for name, module in twin.named_modules() if module is getattr(twin, "base_model", twin)][:1]
+    return f"{name}." if name else ""
