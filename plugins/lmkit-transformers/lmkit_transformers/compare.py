@@ -22,13 +22,18 @@ _LENGTHS = (_LONGEST, 31, 8, 3)
 
 
 def compare(model: Trained, kind: HeadKind, folder: Path) -> float:
-    """The largest difference of a score; raises FitError where it is too large, or weights are missing."""
+    """The largest difference of a score; raises FitError where it is too large, or weights do not fit to the last."""
     twin, info = kind.auto.from_pretrained(
         folder, output_loading_info=True, dtype=torch.float32, local_files_only=True, trust_remote_code=False
     )
     wrong = {name: some for name, some in info.items() if some}
     if wrong:
         raise FitError(f"transformers' {type(twin).__name__} loads it with {wrong}")
+    return difference(model, kind, twin)
+
+
+def difference(model: Trained, kind: HeadKind, twin: PreTrainedModel) -> float:
+    """The largest difference of a score between `model` and its twin; raises FitError where it is too large."""
     sample = sample_for(model)
     model.encoder.eval()
     model.head.eval()
@@ -37,10 +42,10 @@ def compare(model: Trained, kind: HeadKind, folder: Path) -> float:
         theirs = kind.theirs(twin(**_asked(twin, model, sample)), sample).float()
     if kind.of_tokens:
         ours, theirs = ours[sample.real], theirs[sample.real]
-    difference = float((ours - theirs).abs().max())
-    if not difference <= TOLERANCE * max(1.0, float(ours.abs().max())):
-        raise FitError(f"transformers' {type(twin).__name__} computes other scores: they differ by {difference:g}")
-    return difference
+    largest = float((ours - theirs).abs().max())
+    if not largest <= TOLERANCE * max(1.0, float(ours.abs().max())):
+        raise FitError(f"transformers' {type(twin).__name__} computes other scores: they differ by {largest:g}")
+    return largest
 
 
 def sample_for(model: Trained) -> Sample:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
 
 from lmkit.errors import DataError, FitError, LmkitError
 from lmkit.interfaces import Imported, Tokenizer, Trained, Workshop
-from lmkit_transformers.compare import compare
+from lmkit_transformers.compare import difference
 from lmkit_transformers.encoder import AnyEncoderConfig
 from lmkit_transformers.kinds import KINDS, HeadKind
 from lmkit_transformers.tokenizer import AnyTokenizer
@@ -40,15 +41,12 @@ def read_folder(folder: Path, workshop: Workshop) -> Imported:
     if name is None or (KINDS[name].needs_head and name not in encoder.transformers_heads):
         return _without_head(folder, workshop, tokenizer, use, shape, config)
     model = _built(workshop, tokenizer, use, shape, name, config)
-    notes = _filled(folder, model, KINDS[name])
     try:
-        if not notes:
-            compare(model, KINDS[name], folder)
+        return Imported(model=model, notes=_filled(folder, model, KINDS[name]))
     except FitError:
         if use != "transformers":
             raise
         return _without_head(folder, workshop, tokenizer, use, shape, config)  # one that is not tied to the embedding
-    return Imported(model=model, notes=notes)
 
 
 def _without_head(
@@ -57,25 +55,41 @@ def _without_head(
     """The encoder alone, for embeddings and for fine-tuning."""
     model = _built(workshop, tokenizer, use, shape, "embedding", config)
     notes = _filled(folder, model, KINDS["embedding"])
-    if not notes:
-        compare(model, KINDS["embedding"], folder)
     which = ", ".join(config.architectures or ["a model"])
     return Imported(model=model, notes=[f"{folder}: lmkit has no head like that of {which}: it is left out", *notes])
 
 
 def _filled(folder: Path, model: Trained, kind: HeadKind) -> list[str]:
-    """Give `model` the weights in `folder`; a sentence on those that are not there."""
-    base, lacks = AutoModel.from_pretrained(folder, output_loading_info=True, **_READS)
-    body = {name: w.detach() for name, w in body_of(base).items() if name not in lacks["missing_keys"]}
+    """Give `model` the weights in `folder`; a sentence on those that are not there.
+
+    Raises FitError where it then gives other scores.
+    """
+    base, lacks = _loaded(AutoModel, folder)
+    body = {name: weight.detach() for name, weight in body_of(base).items() if name not in lacks}
     head: dict[str, torch.Tensor] = {}
+    twin = base
     if kind.needs_head:
-        twin, info = kind.auto.from_pretrained(folder, output_loading_info=True, **_READS)
-        if wrong := info["mismatched_keys"]:
-            raise DataError(f"{folder}: weights that are not of the shape in its config.json: {sorted(wrong)[:3]}")
-        head = {name: w.detach() for name, w in twin.state_dict().items() if name not in info["missing_keys"]}
+        twin, lacks = _loaded(kind.auto, folder)
+        head = {name: weight.detach() for name, weight in twin.state_dict().items() if name not in lacks}
     fresh = take(model, body, head)
+    if not lacks:
+        difference(model, kind, twin)
     some = f"{', '.join(fresh[:3])}{f' and {len(fresh) - 3} more' if len(fresh) > 3 else ''}"
     return [f"{folder}: it has no {some}: these are as they were drawn"] if fresh else []
+
+
+def _loaded(auto: Any, folder: Path) -> tuple[Any, set[str]]:
+    """A model of transformers, and which of its weights are not in the folder."""
+    try:
+        twin, info = auto.from_pretrained(folder, output_loading_info=True, ignore_mismatched_sizes=True, **_READS)
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise DataError(f"{folder}: model.safetensors cannot be read: {str(error).partition(chr(10))[0]}") from error
+    if wrong := sorted(info["mismatched_keys"]):
+        name, stored, wanted = wrong[0]
+        raise DataError(
+            f"{folder}: {name} has the shape {list(stored)} in model.safetensors, but {list(wanted)} by config.json"
+        )
+    return twin, set(info["missing_keys"])
 
 
 def _config(folder: Path) -> PreTrainedConfig:

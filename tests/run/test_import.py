@@ -1,0 +1,208 @@
+"""Folders of transformers become runs: native where lmkit has the architecture, general where it has not."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+import lmkit
+from tests.run.exports import pretrained
+from tests.run.labelled import TRAIN, recipe, rows, write
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+IDS = torch.tensor([[7, 8, 9, 10, 11, 12]])
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders with the files of a tokenizer."""
+    folders = {}
+    for encoder in ("bert", "gpt2"):
+        folder = tmp_path_factory.mktemp(encoder)
+        run = pretrained(folder, encoder, {"bert": "mlm", "gpt2": "clm"}[encoder])
+        (folder / "tokenizer").mkdir()
+        run.tokenizer.save(folder / "tokenizer")
+        folders[encoder] = folder / "tokenizer"
+    return folders
+
+
+def stored(folder: Path, tokenizer: Path, name: str, **fields: Any) -> PreTrainedModel:
+    """A random model of a class of transformers, saved with a tokenizer."""
+    size = len(transformers.AutoTokenizer.from_pretrained(tokenizer))
+    torch.manual_seed(1)
+    cls = getattr(transformers, name)
+    model = cls(cls.config_class(vocab_size=size, pad_token_id=0, **fields)).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn(weight.shape) * 0.05)
+    model.save_pretrained(folder)
+    for file in tokenizer.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    return model
+
+
+def hidden(run: lmkit.Run, attention: Any) -> torch.Tensor:
+    from lmkit.batch import Example, pack
+
+    inputs, _ = pack([Example(tokens=IDS[0].numpy(), lengths=(6,))], attention=attention, filler=0)
+    with torch.no_grad():
+        states: torch.Tensor = run.module.encoder(inputs)[:6]
+    return states
+
+
+NATIVE: dict[str, tuple[str, str, str, dict[str, Any]]] = {
+    "BertForPreTraining": ("bert", "bert", "token", {**SMALL, "hidden_act": "gelu_new"}),
+    "BertModel": ("bert", "bert", "embedding", SMALL),
+    "GPT2LMHeadModel": ("gpt2", "gpt2", "next-token", {"n_embd": 32, "n_layer": 2, "n_head": 2}),
+    "GPT2Model": ("gpt2", "gpt2", "embedding", {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_inner": 40}),
+    "ModernBertForMaskedLM": ("bert", "modernbert", "token", {**SMALL, "global_attn_every_n_layers": 2}),
+    "Qwen3ForCausalLM": (
+        "gpt2",
+        "qwen3",
+        "next-token",
+        {**SMALL, "num_key_value_heads": 1, "head_dim": 8, "tie_word_embeddings": True},
+    ),
+    "BertForTokenClassification": ("bert", "bert", "tag", {**SMALL, "id2label": {0: "O", 1: "B-PER", 2: "I-PER"}}),
+}
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_architectures_that_lmkit_has_become_its_own(tmp_path: Path, tokenizers: dict[str, Path], name: str) -> None:
+    tokenizer, encoder, kind, fields = NATIVE[name]
+    model = stored(tmp_path / "theirs", tokenizers[tokenizer], name, **fields)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+    assert (run.parts.encoder.component.name, run.head_kind) == (encoder, kind)
+    with torch.no_grad():
+        theirs = model.base_model(IDS).last_hidden_state[0]
+    causal = encoder in ("gpt2", "qwen3")
+    assert torch.allclose(hidden(run, "causal" if causal else "bidirectional"), theirs, atol=1e-5)
+    if name in ("BertForPreTraining", "BertModel"):
+        assert torch.equal(run.module.encoder.pooling.weight, model.base_model.pooler.dense.weight)
+    if kind == "tag":
+        assert run.parts.labels == ("O", "B-PER", "I-PER")
+
+
+GENERAL: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "LlamaForCausalLM": ("gpt2", "next-token", {**SMALL, "num_key_value_heads": 1, "tie_word_embeddings": True}),
+    "LlamaModel": ("gpt2", "embedding", SMALL),
+    "RobertaForMaskedLM": ("bert", "embedding", {**SMALL, "max_position_embeddings": 64}),
+    "DistilBertModel": ("bert", "embedding", {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48}),
+}
+
+
+@pytest.mark.parametrize("name", GENERAL)
+def test_other_architectures_are_read_as_they_are(tmp_path: Path, tokenizers: dict[str, Path], name: str) -> None:
+    tokenizer, kind, fields = GENERAL[name]
+    model = stored(tmp_path / "theirs", tokenizers[tokenizer], name, **fields)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+    assert (run.parts.encoder.component.name, run.head_kind) == ("transformers", kind)
+    assert any("has no head like that of RobertaForMaskedLM" in str(s.message) for s in said) == ("Roberta" in name)
+    with torch.no_grad():
+        theirs = model.base_model(IDS).last_hidden_state[0]
+    assert torch.allclose(hidden(run, "causal" if "Llama" in name else "bidirectional"), theirs, atol=1e-5)
+    found = lmkit.export(run, to="transformers", out=tmp_path / "again")
+    assert found["class"] == (name if kind == "next-token" else type(model.base_model).__name__)
+    before, after = load_file(tmp_path / "theirs/model.safetensors"), load_file(tmp_path / "again/model.safetensors")
+    known = {key: before.get(key, before.get(f"roberta.{key}")) for key in after if "pooler" not in key}
+    assert all(torch.equal(after[key], weight) for key, weight in known.items())
+
+
+def test_scores_that_are_not_tied_to_the_embedding_are_left_out(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
+    stored(tmp_path / "theirs", tokenizers["gpt2"], "LlamaForCausalLM", **SMALL, tie_word_embeddings=False)
+    with pytest.warns(UserWarning, match="no head like that of LlamaForCausalLM: it is left out"):
+        run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+    assert run.head_kind == "embedding"
+    stored(tmp_path / "q", tokenizers["gpt2"], "Qwen3ForCausalLM", **SMALL, tie_word_embeddings=False)
+    with pytest.raises(lmkit.FitError, match="tie_word_embeddings is False"):
+        lmkit.import_model(tmp_path / "q", run=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_an_imported_run_is_asked_fine_tuned_and_read_on(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
+    stored(tmp_path / "theirs", tokenizers["bert"], "BertForPreTraining", **SMALL)
+    run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+    assert run.fill("Robin [MASK] stood")["masks"]
+    assert run.encode("Robin stood").hidden.shape[-1] == 32
+    tuned = lmkit.finetune(run, recipe(write(tmp_path / "rows.jsonl", rows())), run=tmp_path / "tuned", quiet=True)
+    assert tuned.predict(["The old fox was good."]).__next__()["label"] in ("good", "bad")
+    song = tmp_path / "song.txt"
+    song.write_text("Robin Hood in greenwood stood, and under a tree was he.\n" * 40)
+    table = {
+        "tokenizer": {"use": "wordpiece"},
+        "data": {"train": [str(song)], "document": "line"},
+        "encoder": {"use": "bert", "width": 32, "layers": 2, "heads": 2, "feed_forward": 48},
+        "objective": {"use": "mlm"},
+        "train": {**TRAIN, "steps": 2, "block_tokens": 32, "batch_tokens": 256},
+    }
+    on = lmkit.pretrain(table, run=tmp_path / "on", start_from=run, quiet=True)
+    assert on.step == 2
+    with pytest.raises(lmkit.RunError, match="imported, so there is no training to go on with"):
+        lmkit.resume(tmp_path / "run")
+
+
+def test_folders_that_cannot_be_read_are_told_and_leave_nothing(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
+    folder = tmp_path / "theirs"
+    stored(folder, tokenizers["bert"], "BertForMaskedLM", **SMALL)
+    good = (folder / "config.json").read_text()
+
+    def refused(error: type[Exception], match: str) -> None:
+        with pytest.raises(error, match=match):
+            lmkit.import_model(folder, run=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    with pytest.raises(lmkit.RunError, match="no such folder"):
+        lmkit.import_model(tmp_path / "absent", run=tmp_path / "run")
+    (folder / "config.json").write_text(json.dumps({**json.loads(good), "auto_map": {"AutoModel": "code.Model"}}))
+    refused(lmkit.FitError, "code of its own")
+    (folder / "config.json").write_text("{")
+    refused(lmkit.DataError, r"config\.json")
+    (folder / "config.json").write_text(json.dumps({**json.loads(good), "model_type": "nobody"}))
+    refused(lmkit.DataError, r"config\.json.*nobody")
+    (folder / "config.json").write_text(json.dumps({**json.loads(good), "hidden_act": "tanh"}))
+    refused(lmkit.FitError, "activation 'tanh'")
+    (folder / "config.json").write_text(json.dumps({**json.loads(good), "hidden_size": 64}))
+    refused(lmkit.DataError, "model.safetensors")
+    (folder / "config.json").write_text(good)
+    weights = {name: weight.clone() for name, weight in load_file(folder / "model.safetensors").items()}
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:200])
+    refused(lmkit.DataError, "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"pickle")
+    refused(lmkit.DataError, "a .bin file is a pickle")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "tokenizer.json").unlink()
+    refused(lmkit.DataError, r"no tokenizer\.json")
+
+
+def test_missing_weights_are_told(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
+    stored(tmp_path / "theirs", tokenizers["bert"], "BertForMaskedLM", **SMALL)
+    stored_weights = load_file(tmp_path / "theirs/model.safetensors")
+    weights = {name: weight.clone() for name, weight in stored_weights.items()}
+    del weights["bert.encoder.layer.1.output.dense.weight"]
+    save_file(weights, tmp_path / "theirs/model.safetensors", metadata={"format": "pt"})
+    with pytest.warns(UserWarning, match=r"it has no encoder\.layer\.1\.output\.dense\.weight"):
+        lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+
+
+def test_a_model_with_more_rows_than_tokens_keeps_them(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
+    model = stored(tmp_path / "theirs", tokenizers["gpt2"], "GPT2LMHeadModel", n_embd=32, n_layer=1, n_head=2)
+    model.resize_token_embeddings(512)
+    model.save_pretrained(tmp_path / "theirs")
+    run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+    assert (run.tokenizer.name, run.tokenizer.vocabulary.size) == ("transformers", 512)
+    again = lmkit.load(tmp_path / "run")
+    assert np.array_equal(again.tokenizer.encode("Robin Hood").ids, run.tokenizer.encode("Robin Hood").ids)
+    assert again.complete("Robin", max_new_tokens=3)["text"].startswith("Robin")
