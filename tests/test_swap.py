@@ -26,6 +26,15 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "gpt2": {**SMALL, "positions": 64},
     "qwen3": {**SMALL, "head_width": 16},
     "t5": {**SMALL, "head_width": 16},
+    "transformers": {
+        "config": {
+            "model_type": "llama",
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+        }
+    },
 }
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "mlm": {"unit": "span"},

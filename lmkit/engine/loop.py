@@ -86,8 +86,7 @@ class Engine:
 
     def snapshot(self) -> Snapshot:
         """The run as it stands, to be written before the next step."""
-        weights = {n: p.detach() for n, p in self.model.named_parameters()}
-        weights |= {n: b.detach() for n, b in self.model.named_buffers()}
+        weights = {name: tensor.detach() for name, tensor in self.model.state_dict().items()}
         tensors: dict[str, Mapping[str, Tensor]] = {"model": weights, "optimizer": self.optimizer.state()}
         if self.average is not None:
             tensors["ema"] = self.average.tensors

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
@@ -23,6 +25,13 @@ from lmkit.interfaces import Encoder, Renamed, Vocabulary
 
 _HELPERS = ("transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path", "vocab_size")
 """Keys of a config.json that say nothing of the shape, or what the tokenizer says."""
+_SMALL = {
+    "model_type": "llama",
+    "hidden_size": 256,
+    "intermediate_size": 688,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+}
 
 
 def _table(given: Any) -> dict[str, Any]:
@@ -36,7 +45,7 @@ class AnyEncoderConfig:
     """The architecture; its weights are fresh: `lmkit import` starts from those of a folder."""
 
     config: Mapping[str, Any] = attrs.field(factory=dict, converter=_table)
-    """What a config.json would say: model_type, and what differs from its defaults."""
+    """What a config.json would say: model_type, and what differs from its defaults; by default a small Llama."""
     file: Path | None = None
     """A config.json, or a folder that has one; keys of `config` go before its own, and a run remembers them all."""
 
@@ -44,6 +53,8 @@ class AnyEncoderConfig:
         if self.file is not None:
             object.__setattr__(self, "config", {**_read(self.file), **self.config})
             object.__setattr__(self, "file", None)
+        if not self.config:
+            object.__setattr__(self, "config", dict(_SMALL))
         if "model_type" not in self.config:
             raise ValueError("config: model_type is missing, such as 'llama'; or name a config.json by file")
 
@@ -53,7 +64,7 @@ class AnyEncoder(Encoder):
 
     name = "transformers"
     Config = AnyEncoderConfig
-    attention: ClassVar[frozenset[Attention]] = frozenset({"bidirectional", "causal"})
+    attention: ClassVar[frozenset[Attention]] = frozenset({"bidirectional", "causal", "mixed"})
     transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {
         kind: {} for kind in ("next-token", "masked-next-token")
     }
@@ -92,6 +103,8 @@ class AnyEncoder(Encoder):
         seen = real[:, None, None, :].expand(-1, 1, len(steps), -1)
         if inputs.attention == "causal":
             seen = seen & (steps <= steps[:, None])
+        elif inputs.attention == "mixed" and inputs.reach is not None:
+            seen = seen & (steps <= inputs.reach[places][:, None, :, None])
         seen = seen | torch.eye(len(steps), dtype=torch.bool, device=steps.device)  # what fills a row sees itself
         asked: dict[str, Any] = {"input_ids": torch.where(real, inputs.tokens[places], self._filler)}
         asked["attention_mask"] = seen
@@ -104,23 +117,33 @@ class AnyEncoder(Encoder):
         return flat.index_put((places[real],), hidden[real])
 
     def _abilities(self) -> frozenset[Attention]:
-        """Which attention it really reads with: whether a later token changes what stands before it, and should."""
+        """Which attention it really reads with: whether a later token changes what stands before it, and should.
+
+        Raises FitError where what fills a row changes what is read.
+        """
+        vocabulary = self.token_embedding.num_embeddings
+        ids = np.arange(1, 7) % vocabulary
+        other = np.append(ids[:-1], (ids[-1] + 1) % vocabulary)
+
+        def states(tokens: npt.NDArray[np.int64], attention: Attention, *beside: npt.NDArray[np.int64]) -> Tensor:
+            examples = [Example(tokens=t, lengths=(len(t),)) for t in (tokens, *beside)]
+            inputs, starts = pack(examples, attention=attention, filler=self._filler)
+            return self._read(inputs)[starts[0] : starts[0] + len(tokens)]
+
         training = self.model.training
-        self.model.eval()
-        able: set[Attention] = set()
-        ids = [n % self.token_embedding.num_embeddings for n in (1, 2, 3, 4)]
         kinds: tuple[Attention, ...] = ("bidirectional", "causal")
-        for attention in kinds:
-            states = []
-            for last in (ids[-1], (ids[-1] + 1) % self.token_embedding.num_embeddings):
-                example = Example(tokens=torch.tensor([*ids[:-1], last]).numpy(), lengths=(4,))
-                inputs, _ = pack([example], attention=attention, filler=self._filler)
-                with torch.inference_mode():
-                    states.append(self._read(inputs)[:3])
-            if torch.equal(*states) == (attention == "causal"):
-                able.add(attention)
+        self.model.eval()
+        with torch.inference_mode():
+            try:
+                alone = states(ids[:4], "causal")
+            except Exception as error:  # whatever it does with a mask of four dimensions
+                raise FitError(f'a "{self._type}" cannot be told which token sees which: {error}') from error
+            if not torch.allclose(alone, states(ids[:4], "causal", ids), atol=1e-5):
+                raise FitError(f'a "{self._type}" has no mask: what fills a row would change what is read')
+            changed = {kind: not torch.equal(states(ids, kind)[:-1], states(other, kind)[:-1]) for kind in kinds}
         self.model.train(training)
-        return frozenset(able)
+        able: set[Attention] = {kind for kind in kinds if changed[kind] == (kind == "bidirectional")}
+        return frozenset(able | {"mixed"} if len(able) == len(kinds) else able)
 
     @property
     def _type(self) -> str:
@@ -128,14 +151,45 @@ class AnyEncoder(Encoder):
 
     @property
     def longest(self) -> int | None:
+        """By its config; a table of positions that begins after that of the filler (RoBERTa) has room for fewer."""
         found = getattr(self.architecture, "max_position_embeddings", None)
-        return int(found) if isinstance(found, int) and found > 0 else None
+        if not isinstance(found, int) or found <= 0:
+            return None
+        tables = [part for name, part in self.model.named_modules() if name.endswith("position_embeddings")]
+        skipped = [part.padding_idx + 1 for part in tables if getattr(part, "padding_idx", None) is not None]
+        return found - max(skipped, default=0)
+
+    @property
+    def pooler(self) -> nn.Module | None:
+        """BERT's kind of it, which reads the first state."""
+        found = getattr(self.model, "pooler", None)
+        return found if isinstance(getattr(found, "dense", None), nn.Linear) else None
+
+    def pool(self, hidden: Tensor, inputs: Packed) -> Tensor:
+        if self.pooler is None or inputs.attention != "bidirectional":
+            return super().pool(hidden, inputs)
+        pooled: Tensor = self.pooler(hidden[inputs.first][:, None])
+        return pooled
 
     @property
     def layers(self) -> Sequence[nn.Module]:
         """The longest list of modules in it."""
         lists = [tuple(module) for module in self.model.modules() if isinstance(module, nn.ModuleList)]
         return max(lists, key=len, default=())
+
+    def smaller(self, factor: float) -> AnyEncoderConfig:
+        """With fewer heads of the same size; raises FitError where its config has other names for them."""
+        own = self.architecture
+        if not hasattr(own, "num_attention_heads") or not hasattr(own, "intermediate_size"):
+            raise FitError(f'a "{self._type}" does not say how to make a smaller one of itself')
+        heads = max(1, round(own.num_attention_heads * factor))
+        table = dict(self.config.config)
+        for name in ("hidden_size", "intermediate_size"):
+            table[name] = max(1, getattr(own, name) * heads // own.num_attention_heads)
+        table["num_attention_heads"] = heads
+        if hasattr(own, "num_key_value_heads"):
+            table["num_key_value_heads"] = next(n for n in range(own.num_key_value_heads, 0, -1) if heads % n == 0)
+        return AnyEncoderConfig(config=table)
 
     def transformers_config(self, attention: Attention) -> Mapping[str, Any]:
         own: dict[str, Any] = self.architecture.to_diff_dict()

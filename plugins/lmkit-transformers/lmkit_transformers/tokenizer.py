@@ -29,8 +29,8 @@ _NO_TEXT = ("\ud800", "\udfff")
 class AnyTokenizerConfig:
     """A new vocabulary for a tokenizer that is there; to take that one as it is, write folder = "..." instead."""
 
-    like: Path
-    """Folder of a tokenizer of transformers whose way of cutting texts the new one has."""
+    like: Path | None = None
+    """Folder of a BPE tokenizer of transformers whose way of cutting texts the new one has."""
     vocab_size: int = attrs.field(default=8192, validator=[validators.ge(1), validators.le(1 << 24)])
     """Tokens of the new vocabulary; a small corpus may give fewer."""
 
@@ -53,7 +53,12 @@ class AnyTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, config: AnyTokenizerConfig, texts: Iterable[str]) -> Self:
+        """Raises FitError for a model whose trainer gives another vocabulary each time."""
+        if config.like is None:
+            raise FitError('tokenizer "transformers" needs like = "a folder", for a new vocabulary, or folder = "..."')
         pattern = _read(config.like)
+        if (kind := type(pattern.backend_tokenizer.model).__name__) != "BPE":
+            raise FitError(f"{config.like}: the library's trainer of {kind} does not repeat itself: like needs a BPE")
 
         def batches() -> Iterator[list[str]]:
             rest = iter(texts)
