@@ -19,7 +19,7 @@ def export(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The new folder.", show_default=False)],
     local_files: LocalFiles,
 ) -> Answer:
-    """Write a run's model for other software, proved to compute the same."""
+    """Write a run's model for other software, proved equal."""
     import lmkit.run
 
     found = lmkit.run.export(run, to=to, out=out, local_files=local_files)
@@ -34,7 +34,7 @@ def import_model(
     format_: Annotated[str, typer.Option("--from", metavar="FORMAT", help="Its format.")] = "transformers",
     local_files: LocalFiles,
 ) -> Answer:
-    """Make a run of a folder of other software, to fine-tune it or to ask it."""
+    """Make a run of a model of other software."""
     import lmkit.run
 
     found = lmkit.run.import_model(path, run=run, format=format_, local_files=local_files)

@@ -28,6 +28,40 @@ Ids = npt.NDArray[np.integer[Any]]
 Mask = npt.NDArray[np.bool_]
 
 
+@attrs.frozen
+class Likelihood:
+    """What a head says of a sequence's counted tokens."""
+
+    sum: float
+    """Of their log-probabilities, in nats."""
+    greedy: bool
+    """Whether each of them is the likeliest in its place."""
+
+
+def judged(
+    encoder: Encoder,
+    head: nn.Module,
+    vocabulary: Vocabulary,
+    sequences: Sequence[Ids],
+    counted: Sequence[Mask],
+    *,
+    batch_tokens: int,
+) -> list[Likelihood]:
+    """What the head can say of each sequence: a log-likelihood ("next-token") or pseudo-log-likelihood ("token").
+
+    Arguments as for those two.  Raises FitError for a head that says of itself neither.
+    """
+    kind = head.kind if isinstance(head, VocabularyHead) else None
+    if kind in ("next-token", "masked-next-token"):
+        return _judged(encoder, head, vocabulary, _all_from_left(encoder, sequences, counted), batch_tokens)
+    if kind == "token":
+        questions = _all_masked(encoder, vocabulary, sequences, counted, within_words=True)
+        return _judged(encoder, head, vocabulary, questions, batch_tokens)
+    raise FitError(
+        f"likelihoods need a VocabularyHead of kind next-token or token, got {type(head).__name__} of kind {kind}"
+    )
+
+
 def likelihoods(
     encoder: Encoder,
     head: nn.Module,
@@ -37,18 +71,9 @@ def likelihoods(
     *,
     batch_tokens: int,
 ) -> list[float]:
-    """What the head can say of each sequence: a log-likelihood ("next-token") or pseudo-log-likelihood ("token").
-
-    Arguments as for those two.  Raises FitError for a head that says of itself neither.
-    """
-    kind = head.kind if isinstance(head, VocabularyHead) else None
-    if kind in ("next-token", "masked-next-token"):
-        return log_likelihoods(encoder, head, vocabulary, sequences, counted, batch_tokens=batch_tokens)
-    if kind == "token":
-        return pseudo_log_likelihoods(encoder, head, vocabulary, sequences, counted, batch_tokens=batch_tokens)
-    raise FitError(
-        f"likelihoods need a VocabularyHead of kind next-token or token, got {type(head).__name__} of kind {kind}"
-    )
+    """The sums of `judged`, in nats."""
+    found = judged(encoder, head, vocabulary, sequences, counted, batch_tokens=batch_tokens)
+    return [one.sum for one in found]
 
 
 def log_likelihoods(
@@ -65,12 +90,8 @@ def log_likelihoods(
     `sequences` are [n] ids each, `counted` [n] bool; nothing stands before a first token, so it never counts.
     `head` predicts next tokens.
     """
-    questions = (
-        question
-        for number, (ids, wanted) in enumerate(zip(sequences, counted, strict=True))
-        for question in _from_left(number, ids, wanted, encoder.longest)
-    )
-    return _sums(encoder, head, vocabulary, questions, len(sequences), "causal", batch_tokens)
+    questions = _all_from_left(encoder, sequences, counted)
+    return [one.sum for one in _judged(encoder, head, vocabulary, questions, batch_tokens)]
 
 
 def pseudo_log_likelihoods(
@@ -91,17 +112,47 @@ def pseudo_log_likelihoods(
     `sequences` and `counted` as in `log_likelihoods`; `head` predicts masked tokens.
     Raises FitError where the vocabulary has no mask.
     """
+    questions = _all_masked(encoder, vocabulary, sequences, counted, within_words=within_words)
+    return [one.sum for one in _judged(encoder, head, vocabulary, questions, batch_tokens)]
+
+
+@attrs.frozen(kw_only=True)
+class _Questions:
+    """All that is asked of a head, and how it reads."""
+
+    asked: Iterable[_Question]
+    sequences: int
+    attention: Attention
+
+
+def _all_from_left(encoder: Encoder, sequences: Sequence[Ids], counted: Sequence[Mask]) -> _Questions:
+    asked = (
+        question
+        for number, (ids, wanted) in enumerate(zip(sequences, counted, strict=True))
+        for question in _from_left(number, ids, wanted, encoder.longest)
+    )
+    return _Questions(asked=asked, sequences=len(sequences), attention="causal")
+
+
+def _all_masked(
+    encoder: Encoder,
+    vocabulary: Vocabulary,
+    sequences: Sequence[Ids],
+    counted: Sequence[Mask],
+    *,
+    within_words: bool,
+) -> _Questions:
     if "mask" not in vocabulary.special:
         raise FitError("pseudo-log-likelihoods need a tokenizer with a mask token; this one has none")
     mask = vocabulary.special["mask"]
-    questions = (
+    asked = (
         question
         for number, (ids, wanted) in enumerate(zip(sequences, counted, strict=True))
         for question in _masked(
             number, ids, wanted, vocabulary.words(ids) if within_words else np.arange(len(ids)), mask, encoder.longest
         )
     )
-    return _sums(encoder, head, vocabulary, questions, len(sequences), "bidirectional", batch_tokens)
+    return _Questions(asked=asked, sequences=len(sequences), attention="bidirectional")
 
 
 @attrs.frozen(eq=False)
@@ -141,31 +192,26 @@ def _masked(
         yield _Question(number, copy, np.array([here]), ids[place : place + 1])
 
 
-def _sums(
-    encoder: Encoder,
-    head: nn.Module,
-    vocabulary: Vocabulary,
-    questions: Iterable[_Question],
-    count: int,
-    attention: Attention,
-    batch_tokens: int,
-) -> list[float]:
-    """[count] sums of the log-probabilities of what each sequence's questions want."""
-    totals = np.zeros(count)
+def _judged(
+    encoder: Encoder, head: nn.Module, vocabulary: Vocabulary, questions: _Questions, batch_tokens: int
+) -> list[Likelihood]:
+    """What the answers of each sequence come to."""
+    totals, greedy = np.zeros(questions.sequences), np.ones(questions.sequences, bool)
     embedding = encoder.token_embedding.weight
-    for some in batches(questions, lambda question: len(question.tokens), batch_tokens):
+    for some in batches(questions.asked, lambda question: len(question.tokens), batch_tokens):
         examples = [Example(tokens=q.tokens, lengths=(len(q.tokens),)) for q in some]
-        inputs, starts = pack(examples, attention=attention, filler=vocabulary.special["pad"])
+        inputs, starts = pack(examples, attention=questions.attention, filler=vocabulary.special["pad"])
         places = np.concatenate([start + q.places for start, q in zip(starts, some, strict=True)])
         targets = torch.from_numpy(np.concatenate([q.targets for q in some]).astype(np.int64)).to(embedding.device)
         owners = np.repeat([q.sequence for q in some], [len(q.places) for q in some])
-        found = []
+        found, best = [], []
         with inference(encoder, head):
             hidden = encoder(inputs.to(embedding.device))[torch.from_numpy(places).to(embedding.device)]
             for at in range(0, len(targets), HEAD_AT_ONCE):
                 chunk = slice(at, at + HEAD_AT_ONCE)
                 scores = head(hidden[chunk], embedding).float().log_softmax(-1)  # [chunk, vocabulary]
                 found.append(scores.gather(1, targets[chunk, None])[:, 0].double().cpu().numpy())
+                best.append((scores.argmax(1) == targets[chunk]).cpu().numpy())
         np.add.at(totals, owners, np.concatenate(found))
-    sums: list[float] = totals.tolist()
-    return sums
+        np.logical_and.at(greedy, owners, np.concatenate(best))
+    return [Likelihood(total, likeliest) for total, likeliest in zip(totals.tolist(), greedy.tolist(), strict=True)]

@@ -48,9 +48,8 @@ def test_help_lists_every_command(lmkit: Lmkit) -> None:
     shown = lmkit("--help").stdout
     assert lmkit().stdout == shown
     commands = [line.split()[0] for line in shown[shown.index("Commands:") :].splitlines()[1:]]
-    assert commands == [
-        *("demo", "init", "check", "pretrain", "resume", "finetune", "evaluate", "predict", "doctor", "data", "plugins")
-    ]
+    verbs = ["demo", "init", "check", "pretrain", "resume", "finetune", "evaluate", "predict", "export", "doctor"]
+    assert commands == [*verbs, "import", "data", "plugins"]
     assert "..." not in shown.partition("Commands:")[2]  # no sentence is cut
 
 
