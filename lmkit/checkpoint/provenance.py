@@ -43,7 +43,9 @@ def _differences(record: Mapping[str, Any], find: Callable[[Any, str], Component
             f"{source}: {what} was saved in state version {record['state_version']} by {then}, "
             f"and {now} reads up to {reads}. To get that: {_remedy(record)}"
         )
-    return [f"{what} was saved by {then} and is now of {now}"] if component.version != record["version"] else []
+    if component.name != record["name"]:
+        return [f'{what} was saved by {then} and is now "{component.name}" of {now}']
+    return [f"{what} was saved by {then} and is now of {now}"] if now != then else []
 
 
 def _remedy(record: Mapping[str, Any]) -> str:

@@ -58,6 +58,8 @@ class Encoder(nn.Module, ABC):
     """A closed attrs class, each field with a sentence."""
     state_version: ClassVar[int] = 1
     """Raised when the weights change their names or meaning; `upgrade` then reads the older ones."""
+    formerly: ClassVar[tuple[str, ...]] = ()
+    """Names that it had before, "distribution:name" where it was another's: what was saved under them is found."""
     attention: ClassVar[frozenset[Attention]]
     """What it can do: "bidirectional", "causal", "mixed"."""
     takes_context: ClassVar[bool] = False

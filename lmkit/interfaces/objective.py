@@ -26,6 +26,8 @@ class Objective(ABC, Generic[Its]):
     """A closed attrs class, each field with a sentence."""
     state_version: ClassVar[int] = 1
     """Raised when the head's weights change their names or meaning."""
+    formerly: ClassVar[tuple[str, ...]] = ()
+    """Names that it had before, "distribution:name" where it was another's: what was saved under them is found."""
     head_kind: ClassVar[str]
     """What is predicted where: "token" (at the position itself), "next-token", "classify", "tag", "span", ..."""
     attention: Attention

@@ -22,6 +22,8 @@ class Task(ABC):
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
     """A closed attrs class, each field with a sentence: columns, labels, how to decode."""
+    formerly: ClassVar[tuple[str, ...]] = ()
+    """Names that it had before, "distribution:name" where it was another's: what was saved under them is found."""
     reads: ClassVar[frozenset[str]]
     """The head kinds that `predict` understands."""
     verb: ClassVar[str | None] = None

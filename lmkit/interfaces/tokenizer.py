@@ -69,6 +69,8 @@ class Tokenizer(ABC):
     """A closed attrs class: what is needed to train one."""
     state_version: ClassVar[int] = 1
     """Raised when the files that `save` writes change their meaning."""
+    formerly: ClassVar[tuple[str, ...]] = ()
+    """Names that it had before, "distribution:name" where it was another's: what was saved under them is found."""
 
     @property
     @abstractmethod

@@ -41,7 +41,7 @@ class Registry:
         return [component for plugin in self._plugins for component in plugin.components]
 
     def find(self, kind: Kind, name: str) -> Component:
-        """The one component of that name, or of that distribution:name.
+        """The one component of that name, or of that distribution:name, or else the one that was formerly called so.
 
         Raises UnknownComponentError where there is none, PluginError where several distributions offer the name.
         """
@@ -52,6 +52,7 @@ class Registry:
             for component in of_kind
             if component.name == bare and normal(distribution) in ("", normal(component.distribution))
         ]
+        found = found or [c for c in of_kind if _was(c, normal(distribution), bare)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -122,6 +123,19 @@ def default_registry() -> Registry:
 def plugins() -> list[Plugin]:
     """Every installed plugin with its version, state and components."""
     return default_registry().plugins()
+
+
+def _was(component: Component, distribution: str, name: str) -> bool:
+    """Whether a component had this name before; it is imported to be asked."""
+    try:
+        formerly = component.load().formerly
+    except (PluginError, AttributeError):
+        return False
+    for former in formerly:
+        owner, _, bare = former.rpartition(":")
+        if bare == name and distribution in ("", normal(owner or component.distribution)):
+            return True
+    return False
 
 
 def _with_conflicts(plugins: Sequence[Plugin]) -> Iterator[Plugin]:

@@ -43,13 +43,14 @@ def resume(
         )
     with RunLock(folder):
         found = newest(folder, warn=lambda sentence: warnings.warn(sentence, stacklevel=3))
-        reading = read_finetuning if is_finetuning else read_pretraining
-        recipe = reading(config, overrides=overrides, local_files=local_files, recorded=True)
         registry = Registry(local_files) if local_files else default_registry()
         differences = [f"{override} (asked for)" for override in overrides]
-        if found is not None:
+        if found is not None:  # before the config is read, which knows no more of what is not installed than its name
             differences += check_components(found.components, registry.find, source=str(found.path))
             differences += differences_of(found)
+        reading = read_finetuning if is_finetuning else read_pretraining
+        recipe = reading(config, overrides=overrides, local_files=local_files, recorded=True)
+        if found is not None:
             asked = {override.partition("=")[0].strip() for override in overrides}
             differences += [f"{key} {how}" for key, how in _edited(found, recipe) if key not in asked]
         changes_data = any(override.startswith("data") for override in overrides)
