@@ -28,7 +28,9 @@ def export(
 
 
 def import_model(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder with a model.", show_default=False)],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="A folder with a model, or hub:NAME.", show_default=False)
+    ],
     *,
     run: NewFolder,
     format_: Annotated[str, typer.Option("--from", metavar="FORMAT", help="Its format.")] = "transformers",

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 from torch import nn
 
+from lmkit.errors import DataError
 from lmkit.interfaces.encoder import Encoder
 from lmkit.interfaces.objective import Objective
 from lmkit.interfaces.tokenizer import Tokenizer
@@ -76,6 +77,13 @@ class Format(ABC):
 
         Raises FitError where the format has nothing that computes the same.
         """
+
+    def fetch(self, name: str) -> Path:
+        """A folder of this machine with what is published elsewhere as `name`, which a person typed.
+
+        Raises DataError where it cannot be had, as by default.
+        """
+        raise DataError(f"hub:{name}: this format is read from folders only")
 
     @abstractmethod
     def read(self, folder: Path, workshop: Workshop) -> Imported:

@@ -24,6 +24,8 @@ from lmkit.run.parts import Parts
 from lmkit.run.run import Run
 from lmkit.run.training import environment
 
+HUB = "hub:"
+"""Before the name of a model that is to be fetched."""
 _LONGEST = 1024  # tokens of a block that a model without a limit is said to read
 
 
@@ -32,11 +34,13 @@ def import_model(
 ) -> Run:
     """The model in the folder `path` as the new run `run`; what is not as it was there is warned about.
 
+    "hub:NAME" as `path` fetches what is published under that name; nothing else uses the network.
     Raises DataError where it is not of that format, FitError where lmkit has nothing that computes the same.
     """
     folder, source = Path(run), Path(path)
     require_new(folder)
-    if not source.is_dir():
+    named = str(path).startswith(HUB)
+    if not named and not source.is_dir():
         raise RunError(f"{source}: {'not a folder' if source.exists() else 'no such folder'}: expected one to import")
     registry = Registry(local_files) if local_files else default_registry()
     component = registry.find("format", format)
@@ -59,6 +63,7 @@ def import_model(
     workshop = Workshop(tokenizers=_classes(registry, "tokenizer"), encoders=_classes(registry, "encoder"), build=build)
     reader: Format = component.load()()
     try:
+        source = reader.fetch(str(path).removeprefix(HUB)) if named else source
         found = reader.read(source, workshop)
     except LmkitError:
         raise
@@ -66,7 +71,12 @@ def import_model(
         raise PluginError(f"{component} cannot read {source}: {told(error)}") from error
     for note in found.notes:
         warnings.warn(note, stacklevel=2)
-    _write(folder, found.model, built[id(found.model)], {"format": format, "path": str(source.resolve())})
+    _write(
+        folder,
+        found.model,
+        built[id(found.model)],
+        {"format": format, "path": str(path if named else source.resolve())},
+    )
     return load(folder, local_files=local_files)
 
 

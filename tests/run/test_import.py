@@ -165,6 +165,8 @@ def test_folders_that_cannot_be_read_are_told_and_leave_nothing(tmp_path: Path, 
 
     with pytest.raises(lmkit.RunError, match="no such folder"):
         lmkit.import_model(tmp_path / "absent", run=tmp_path / "run")
+    with pytest.raises(lmkit.DataError, match="hub:nobody/nothing: cannot be fetched"):  # tests are offline
+        lmkit.import_model("hub:nobody/nothing", run=tmp_path / "run")
     (folder / "config.json").write_text(json.dumps({**json.loads(good), "auto_map": {"AutoModel": "code.Model"}}))
     refused(lmkit.FitError, "code of its own")
     (folder / "config.json").write_text("{")
@@ -206,3 +208,21 @@ def test_a_model_with_more_rows_than_tokens_keeps_them(tmp_path: Path, tokenizer
     again = lmkit.load(tmp_path / "run")
     assert np.array_equal(again.tokenizer.encode("Robin Hood").ids, run.tokenizer.encode("Robin Hood").ids)
     assert again.complete("Robin", max_new_tokens=3)["text"].startswith("Robin")
+
+
+def test_what_a_person_names_is_fetched_without_pickles(
+    tmp_path: Path, tokenizers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(tmp_path / "theirs", tokenizers["bert"], "BertForMaskedLM", **SMALL)
+    asked = []
+
+    def snapshot(name: str, *, allow_patterns: list[str]) -> str:
+        asked.append((name, allow_patterns))
+        return str(tmp_path / "theirs")
+
+    monkeypatch.setattr("lmkit_transformers.format.snapshot_download", snapshot)
+    with pytest.warns(UserWarning, match="it has no pooler"):
+        run = lmkit.import_model("hub:somebody/bert", run=tmp_path / "run")
+    assert asked == [("somebody/bert", ["*.json", "*.safetensors"])]
+    assert run.head_kind == "token"
+    assert 'path = "hub:somebody/bert"' in (tmp_path / "run" / "config.toml").read_text()

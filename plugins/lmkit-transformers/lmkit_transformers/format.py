@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
-from lmkit.errors import FitError
+from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Format, History, Imported, Trained, Workshop
 from lmkit_transformers.card import card
 from lmkit_transformers.compare import compare
@@ -40,6 +42,13 @@ class TransformersFormat(Format):
         found = {"class": type(twin).__name__, "largest_difference": difference, "left_out": left_out}
         card(history, found, parameters=twin.num_parameters()).save(folder / "README.md")
         return found
+
+    def fetch(self, name: str) -> Path:
+        """What Hugging Face's hub has under `name`, without pickles and code, in its own cache."""
+        try:
+            return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+        except (OSError, ValueError, HfHubHTTPError) as error:
+            raise DataError(f"hub:{name}: cannot be fetched: {str(error).partition(chr(10))[0]}") from error
 
     def read(self, folder: Path, workshop: Workshop) -> Imported:
         with _quiet():
