@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import lmkit
+from lmkit.checkpoint import of_step
 from lmkit.engine.device import can_compile
 from lmkit.engine.events import Stepped
 from lmkit.recipe import read_pretraining
@@ -203,3 +204,19 @@ def lmkit_reporters():
     lines = (run.folder / "lines.txt").read_text().split()
     assert lines.count("Stepped") == 2
     assert lines[-1] == "Finished"
+
+
+def test_two_phases_on_one_budget_end_as_a_masked_model_that_has_read_as_a_causal_one(tmp_path, book):
+    """CLM first, then MLM from its weights: tokenizer and encoder go on, the head of another kind is new."""
+    first = recipe("clm", book, steps=6)
+    causal = lmkit.pretrain(first, run=tmp_path / "causal", quiet=True)
+    second = {**recipe("clm", book, steps=6), "objective": {"use": "mlm"}}
+    masked = lmkit.pretrain(second, run=tmp_path / "masked", start_from=causal, quiet=True)
+    assert masked.head_kind == "token"
+    assert masked.tokenizer.encode("Robin Hood").ids.tolist() == causal.tokenizer.encode("Robin Hood").ids.tolist()
+    assert masked.fill("Robin drew his <|mask|>.")["masks"]
+    alone = lmkit.pretrain(second, run=tmp_path / "alone", quiet=True)
+    assert metrics(masked.folder, "step")[0]["loss"] != metrics(alone.folder, "step")[0]["loss"]
+    started = of_step(tmp_path / "masked", 0).tensors("model")
+    for name, weight in causal.module.encoder.state_dict().items():
+        assert torch.equal(started[f"encoder.{name}"], weight), name
