@@ -31,26 +31,31 @@ RECIPES = sorted(path for name in ("run.toml", "adapt.toml") for path in EXAMPLE
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_a_tasks_example_learns_its_rows(path, tmp_path, masked, causal):
+def test_a_tasks_example_learns_its_rows(path, tmp_path, masked, causal, denoising):
     name = path.parent.name
     recipe = read_finetuning(path, overrides=["train.compile='off'", "train.precision='fp32'"])
-    start = causal if name == "completion" else masked
-    recipe = attrs.evolve(recipe, train=attrs.evolve(recipe.train, epochs=None, steps=2))
+    start = {"completion": causal, "translation": denoising}.get(name, masked)
+    recipe = attrs.evolve(recipe, train=attrs.evolve(recipe.train, epochs=None, minutes=None, steps=2))
     run = lmkit.finetune(start, recipe, run=tmp_path / "run", quiet=True)
     [loss] = {r["loss"] for r in read_metrics(run.folder / "metrics.jsonl") if r["event"] == "evaluated"}
     assert loss > 0
     assert f"examples/{name}/{path.name} --run runs/" in (EXAMPLES / name / "README.md").read_text()
 
 
-def pretrained(folder: Path, tokenizer: str, encoder: str, objective: str) -> lmkit.Run:
+def pretrained(folder: Path, tokenizer: str, encoder: str, objective: str, **options: int) -> lmkit.Run:
     recipe = {
-        "tokenizer": {"use": tokenizer, "vocab_size": 2000},
+        "tokenizer": {"use": tokenizer, "vocab_size": 2000, **options},
         "data": {"train": [str(EXAMPLES.parent / "lmkit" / "demo" / "robin_hood.md")], "document": "paragraph"},
         "encoder": {"use": encoder, "layers": 1, "width": 32, "heads": 2},
         "objective": {"use": objective},
         "train": {"steps": 2, "block_tokens": 64, "batch_tokens": 512, "compile": "off", "precision": "fp32"},
     }
     return lmkit.pretrain(recipe, run=folder, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def denoising(tmp_path_factory):
+    return pretrained(tmp_path_factory.mktemp("runs") / "t5", "bpe", "t5", "span-denoising", marks=20)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ from lmkit.data.settings import Data
 Row = dict[str, Any]
 SEED = 20261125
 WORD_ROWS = 2000
+TRANSLATIONS = 1000
+"""Sources of the validation set, and as many of the test set."""
 _BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}"}
 _QUOTES = {"``": '"', "''": '"'}
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
@@ -165,11 +168,28 @@ def shakespeare(data: Path) -> dict[str, list[Row]]:
     return {name: [{"text": text} for text in some] for name, some in parts.items()}
 
 
+def translation_tatoeba(data: Path) -> dict[str, list[Row]]:
+    """English sentences and their French ones; all pairs of one source go to one split, where tests take its first."""
+    with zipfile.ZipFile(data / "translation_tatoeba/fra-eng.zip") as archive:
+        lines = archive.read("fra-eng/fra.txt").decode("utf-8").split("\n")
+    targets: dict[str, list[str]] = defaultdict(list)
+    for line in lines:
+        if line.strip():
+            source, target = line.split("\t")[:2]
+            targets[source].append(target)
+    held, kept = TRANSLATIONS, len(targets) - 2 * TRANSLATIONS
+    train, validation, test = cut(list(targets), [n / len(targets) for n in (kept, held, held)])
+    parts = {"train": [{"source": s, "target": target} for s in train for target in targets[s]]}
+    for name, some in (("validation", validation), ("test", test)):
+        parts[name] = [{"source": s, "target": targets[s][0]} for s in some]
+    return parts
+
+
 SETS: dict[str, Callable[[Path], dict[str, list[Row]]]] = {
     made.__name__: made
     for made in (
         *(sentiment_mr, intent_banking77, ner_wnut17, ner_wikigold),
-        *(qa_qamr, completion_codah, word_prediction, shakespeare),
+        *(qa_qamr, completion_codah, word_prediction, shakespeare, translation_tatoeba),
     )
 }
 

@@ -39,7 +39,7 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Task -> the end of its class's name, and its fields."""
 CAUSAL: dict[str, Any] = {"attention": "causal"}
-GPT_TASKS = ("classification", "token-classification", "embedding")
+GPT_TASKS = ("classification", "token-classification", "question-answering", "embedding")
 FINETUNED: dict[tuple[str, str], dict[str, Any]] = {
     **{("bert", task): {} for task in TASKS},
     **{("modernbert", task): {} for task in TASKS},

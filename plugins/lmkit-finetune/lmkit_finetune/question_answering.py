@@ -52,6 +52,12 @@ class QuestionAnsweringConfig:
     """How much more likely than the best answer "none" must be to be given, in nats."""
     metric: Literal["f1", "exact_match", "loss"] = "f1"
     """What says which checkpoint is best."""
+    attention: Literal["bidirectional", "causal"] = "bidirectional"
+    """As the encoder was pre-trained: bidirectional for masked language models, causal for a GPT."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.no_answer and self.attention == "causal":
+            raise ValueError('no_answer: with causal attention the first token, which stands for "none", sees nothing')
 
 
 class QuestionAnswering(Task):
@@ -80,7 +86,7 @@ class QuestionAnswering(Task):
         return None if self.config.metric == "loss" else self.config.metric
 
     def build_objective(self, labels: Sequence[str]) -> AnswerSpan:
-        return AnswerSpan(SpanConfig(), self.tokenizer.vocabulary)
+        return AnswerSpan(SpanConfig(attention=self.config.attention), self.tokenizer.vocabulary)
 
     def examples(self, row: Row) -> Iterator[Example]:
         """A row's windows; one that has no gold answer whole is taught that it has none."""
@@ -142,7 +148,7 @@ class QuestionAnswering(Task):
     ) -> list[tuple[ContextWindow, npt.NDArray[np.float32]]]:
         """Each window with [1 + tokens, 2] log-probabilities of no answer, and of a start and an end at each token."""
         filler = self.tokenizer.vocabulary.special["pad"]
-        inputs, starts = pack([window.example for window in windows], attention="bidirectional", filler=filler)
+        inputs, starts = pack([window.example for window in windows], attention=head.attention, filler=filler)
         choices, allowed = choices_of(starts, [window.passage for window in windows])
         device = head.dense.weight.device
         with inference(encoder, head):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import attrs
 import numpy as np
@@ -19,7 +20,10 @@ from lmkit.parts.layers import draw_weights
 
 @attrs.frozen(kw_only=True)
 class SpanConfig:
-    """Nothing to choose: a token of the context, or the sequence's first token, is the answer's start, and its end."""
+    """A token of the context, or the sequence's first token, is the answer's start, and its end."""
+
+    attention: Literal["bidirectional", "causal"] = "bidirectional"
+    """As the encoder was pre-trained: bidirectional for masked language models, causal for a GPT."""
 
 
 @attrs.frozen(kw_only=True)
@@ -49,8 +53,9 @@ class SpanBatch(Batch):
 class SpanHead(nn.Module):
     """Tokens' states -> how likely an answer starts and ends at each."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, config: SpanConfig) -> None:
         super().__init__()
+        self.attention: Attention = config.attention
         self.before = Transform(encoder, wanted=encoder.head_style.transform_always)
         self.dense = nn.Linear(encoder.width, 2)
         draw_weights(self, 0.02)
@@ -73,6 +78,7 @@ class AnswerSpan(Objective[SpanBatch]):
 
     def __init__(self, config: SpanConfig, vocabulary: Vocabulary) -> None:
         self.config = config
+        self.attention = config.attention
         self._filler = vocabulary.special["pad"]
 
     @property
@@ -80,7 +86,7 @@ class AnswerSpan(Objective[SpanBatch]):
         return {"span": 1.0}
 
     def build_head(self, encoder: Encoder) -> SpanHead:
-        return SpanHead(encoder)
+        return SpanHead(encoder, self.config)
 
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> SpanBatch:
         inputs, starts = pack(examples, attention=self.attention, filler=self._filler)

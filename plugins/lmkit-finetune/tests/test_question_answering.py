@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from lmkit_finetune.question_answering import QuestionAnswering
-from lmkit_finetune.span import AnswerSpan, Passage, SpanHead
+from lmkit_finetune.span import AnswerSpan, Passage, SpanConfig, SpanHead
 
 from lmkit.batch import Example
 from lmkit.errors import DataError
@@ -81,6 +81,16 @@ def examples() -> list[Example]:
     return made
 
 
+@pytest.mark.parametrize("check", conformance(AnswerSpan, SpanConfig(attention="causal"), examples=examples()))
+def test_span_of_causal_models_conforms(check: Check) -> None:
+    check()
+
+
+def test_a_causal_model_cannot_say_that_there_is_no_answer() -> None:
+    with pytest.raises(ValueError, match='the first token, which stands for "none", sees nothing'):
+        QuestionAnswering.Config(attention="causal", no_answer=True)
+
+
 @pytest.mark.parametrize("check", conformance(AnswerSpan, examples=examples()))
 def test_span_conforms(check: Check) -> None:
     check()
@@ -91,7 +101,7 @@ def test_only_the_context_and_the_first_token_can_be_chosen() -> None:
     torch.manual_seed(1)
     encoder = ReferenceEncoder(ReferenceEncoder.Config(), BYTES.vocabulary)
     hidden = torch.randn(batch.inputs.tokens.numel(), encoder.width)
-    chosen = SpanHead(encoder)(hidden, batch.choices, batch.allowed).exp()
+    chosen = SpanHead(encoder, SpanConfig())(hidden, batch.choices, batch.allowed).exp()
     assert chosen.sum(1).allclose(torch.ones(8, 2))
     for number, (example, place) in enumerate(zip(examples(), batch.inputs.first, strict=True)):
         row = batch.choices[number, batch.allowed[number]] - place
@@ -144,7 +154,7 @@ def point(context: str, **config: Any) -> Any:
     task = QuestionAnswering(attrs.evolve(CONFIG, **config), BYTES)
     encoder = Seeing(ReferenceEncoder.Config(), BYTES.vocabulary)
     rows = [{"question": "where?", "context": context}]
-    [answer] = task.predict(encoder, Pointing(encoder.width), rows, batch_tokens=512)
+    [answer] = task.predict(encoder, Pointing(encoder, SpanConfig()), rows, batch_tokens=512)
     return answer
 
 
@@ -195,7 +205,7 @@ def test_a_context_of_100000_words_is_read_in_batches() -> None:
     task = QuestionAnswering(attrs.evolve(CONFIG, stride=0, best=1), BYTES)
     encoder = Seeing(ReferenceEncoder.Config(), BYTES.vocabulary)
     rows = [{"question": "where?", "context": "w " * 60_000 + "<here>" + " w" * 40_000}]
-    [answer] = task.predict(encoder, Pointing(encoder.width), rows, batch_tokens=1024)
+    [answer] = task.predict(encoder, Pointing(encoder, SpanConfig()), rows, batch_tokens=1024)
     assert answer["start"] == 120_000
     assert encoder.most <= 1024
 

@@ -70,6 +70,7 @@ class Gpt2(Encoder):
         **{kind: {} for kind in ("next-token", "masked-next-token")},
         **{kind: {"dense": "score"} for kind in ("classify", "regress")},
         "tag": {"dense": "classifier"},
+        "span": {"dense": "qa_outputs"},
     }
 
     def __init__(self, config: Gpt2Config, vocabulary: Vocabulary) -> None:

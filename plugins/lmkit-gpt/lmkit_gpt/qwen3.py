@@ -81,6 +81,7 @@ class Qwen3(Encoder):
     transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {
         **{kind: {} for kind in ("next-token", "masked-next-token")},
         **{kind: {"dense": "score"} for kind in ("classify", "regress", "tag")},
+        "span": {"dense": "qa_outputs"},
     }
 
     def __init__(self, config: Qwen3Config, vocabulary: Vocabulary) -> None:

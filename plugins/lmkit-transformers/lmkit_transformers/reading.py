@@ -64,12 +64,11 @@ def _filled(folder: Path, model: Trained, kind: HeadKind) -> list[str]:
 
     Raises FitError where it then gives other scores.
     """
-    base, lacks = _loaded(AutoModel, folder)
-    body = {name: weight.detach() for name, weight in body_of(base).items() if name not in lacks}
-    head: dict[str, torch.Tensor] = {}
-    twin = base
+    twin, lacks = _loaded(AutoModel, folder)
+    body, head = body_of(twin, lacks), dict[str, torch.Tensor]()
     if kind.needs_head:
         twin, lacks = _loaded(kind.auto, folder)
+        body |= body_of(twin, lacks)  # some classes call their base by another name, and AutoModel then finds nothing
         head = {name: weight.detach() for name, weight in twin.state_dict().items() if name not in lacks}
     fresh = take(model, body, head)
     if not lacks:
@@ -153,7 +152,7 @@ def _built(
     labels = [config.id2label[n] for n in sorted(config.id2label)]
     if name in ("classify", "tag"):
         options |= {"labels": labels}
-    if name in ("classify", "regress", "choice", "tag", "embedding") and causal:
+    if name in ("classify", "regress", "choice", "tag", "span", "embedding") and causal:
         options |= {"attention": "causal"}
     if name == "classify" and config.problem_type == "multi_label_classification":
         options |= {"several": True}

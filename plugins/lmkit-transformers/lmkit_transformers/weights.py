@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -91,11 +91,14 @@ def renamed(name: str, names: Mapping[str, str]) -> str:
     return f"{names[module]}.{last}" if module in names else name
 
 
-def body_of(twin: PreTrainedModel) -> dict[str, Tensor]:
-    """The weights of a model's base, without its prefix and what only repeats others or is computed."""
+def body_of(twin: PreTrainedModel, lacks: Collection[str]) -> dict[str, Tensor]:
+    """The weights of a model's base, without its prefix, but for those that it `lacks`; tied ones once."""
     prefix = _prefix(twin)
-    parameters = dict(twin.named_parameters())  # each once, tied ones under their first name
-    return {name.removeprefix(prefix): weight for name, weight in parameters.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): weight.detach()
+        for name, weight in twin.named_parameters()
+        if name.startswith(prefix) and name not in lacks
+    }
 
 
 def _prefix(twin: nn.Module) -> str:
