@@ -24,6 +24,7 @@ class Installed:
     distribution: str = "lmkit-foo"
     version: str = "1.2.3"
     state_version: int = 2
+    name: str = "mixer"
 
     def load(self) -> Any:
         return type("Mixer", (), {"state_version": self.state_version})
