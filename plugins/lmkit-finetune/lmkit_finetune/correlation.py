@@ -25,7 +25,7 @@ def pearson(total: Mapping[str, float]) -> float:
     if any(variance <= 0 for variance in spread):
         return 0.0
     together = total["found_gold"] / rows - total["found"] / rows * total["gold"] / rows
-    found = together / math.sqrt(spread[0] * spread[1])
+    found = together / math.sqrt(spread[0]) / math.sqrt(spread[1])  # whose product may be too small for a float
     return found if math.isnan(found) else max(-1.0, min(1.0, found))
 
 

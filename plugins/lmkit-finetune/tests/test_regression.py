@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from lmkit_finetune.correlation import pair_sums, pearson
 from lmkit_finetune.regress import Regress
@@ -106,6 +106,7 @@ NUMBERS = st.lists(st.tuples(st.floats(-1, 2), st.floats(0, 1)), min_size=1, max
 
 
 @given(pairs=NUMBERS)
+@example(pairs=[(0.0, 0.0), (3e-135, 3e-135)])
 def test_a_correlation_is_a_number_whatever_the_numbers(pairs: list[tuple[float, float]]) -> None:
     total: dict[str, float] = {}
     for found, gold in pairs:
