@@ -87,6 +87,8 @@ def beam_search(
                 elif len(running) < beams:
                     running.append((row, token, value))
             _keep(search.found, beams)
+            if beams == 1 and search.found:
+                running = []
             if step == limit:
                 for row, token, value in running:
                     said = (*sequences.ids[row][len(prompt) :], token)

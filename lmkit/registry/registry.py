@@ -128,8 +128,8 @@ def plugins() -> list[Plugin]:
 def _was(component: Component, distribution: str, name: str) -> bool:
     """Whether a component had this name before; it is imported to be asked."""
     try:
-        formerly = component.load().formerly
-    except (PluginError, AttributeError):
+        formerly = vars(component.load()).get("formerly", ())  # of the class itself, not of one that it is made from
+    except PluginError:
         return False
     for former in formerly:
         owner, _, bare = former.rpartition(":")

@@ -30,7 +30,7 @@ def export(
     Raises RunError where `out` holds something already, FitError where the format has nothing that computes the same;
     then nothing is left.
     """
-    folder = Path(out)
+    folder = Path(out).absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"{folder}: already there; choose another folder, or remove it")
     found = run if isinstance(run, Run) else load(run, local_files=local_files)
@@ -59,7 +59,7 @@ def export(
         raise PluginError(f"{component} failed, and nothing was written: {told(error)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return {"out": str(folder), "format": to, **said}
+    return {"out": str(out), "format": to, **said}
 
 
 def history_of(run: Run) -> History:

@@ -37,6 +37,9 @@ class RunLM(LM):  # type: ignore[misc]
         super().__init__()
         self.run = run if isinstance(run, Run) else load(run)
         self._batch_tokens = int(batch_tokens)
+        special = self.run.tokenizer.vocabulary.special
+        causal = self.run.head_kind in ("next-token", "masked-next-token")
+        self._opening = special.get("bos", special.get("eos")) if causal else None
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Of each (context, continuation) the continuation's log-probability, and whether it is the likeliest."""
@@ -59,7 +62,7 @@ class RunLM(LM):  # type: ignore[misc]
                     [text],
                     task=self.run.verbs()["complete"],
                     max_new_tokens=int(options.get("max_gen_toks", _NEW_TOKENS)),
-                    temperature=float(options.get("temperature", 0.0)) if options.get("do_sample") else 0.0,
+                    temperature=float(options.get("temperature", 1.0)) if options.get("do_sample") else 0.0,
                     stop=[stop] if isinstance(stop, str) else list(stop),
                 )
             )
@@ -73,10 +76,12 @@ class RunLM(LM):  # type: ignore[misc]
         for context, continuation in pairs:
             encoded = self.run.tokenizer.encode(context + continuation)
             wrapped = self.run.tokenizer.wrap(encoded.ids)
-            wanted = np.zeros(len(wrapped.ids), bool)
-            first = wrapped.first
+            ids, first = wrapped.ids, wrapped.first
+            if not first and self._opening is not None:  # a first token needs one before it to be predicted from
+                ids, first = np.append(self._opening, ids), 1
+            wanted = np.zeros(len(ids), bool)
             wanted[first : first + len(encoded.ids)] = encoded.offsets[:, 1] > len(context)
-            sequences.append(wrapped.ids)
+            sequences.append(ids)
             counted.append(wanted)
         module = self.run.module
         found = judged(

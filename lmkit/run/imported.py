@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +12,7 @@ from typing import Any
 
 import torch
 
-from lmkit.checkpoint import RunLock, save
+from lmkit.checkpoint import save
 from lmkit.config import dumps, structure, unstructure
 from lmkit.engine.state import State
 from lmkit.errors import LmkitError, PluginError, RunError
@@ -134,14 +137,16 @@ def _write(folder: Path, model: Trained, parts: Parts, origin: Mapping[str, Any]
     chosen = [c for c in (parts.encoder, parts.objective, parts.task) if c is not None]
     tables: dict[str, Any] = {c.component.kind: {"use": c.component.use, **unstructure(c.config)} for c in chosen}
     config = {IMPORTED: dict(origin), "tokenizer": {"use": parts.tokenizer_record["name"]}, **tables}
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {f"encoder.{name}": tensor for name, tensor in model.encoder.state_dict().items()}
     weights |= {f"head.{name}": tensor for name, tensor in model.head.state_dict().items()}
-    with RunLock(folder):
-        (folder / CONFIG).write_text(dumps(config), encoding="utf-8")
-        (folder / METRICS).touch()
+    text, folder = dumps(config), folder.absolute()
+    temporary = folder.with_name(f".{folder.name}-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        temporary.mkdir(parents=True)
+        (temporary / CONFIG).write_text(text, encoding="utf-8")
+        (temporary / METRICS).touch()
         save(
-            folder,
+            temporary,
             0,
             tensors={"model": weights},
             state={
@@ -157,3 +162,10 @@ def _write(folder: Path, model: Trained, parts: Parts, origin: Mapping[str, Any]
             folders={"tokenizer": parts.tokenizer.save},
             keep=1,
         )
+        if folder.exists():
+            folder.rmdir()  # which is empty
+        os.rename(temporary, folder)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -99,3 +99,23 @@ def test_company_changes_nothing(model: tuple[ReferenceEncoder, VocabularyHead])
 
 def test_no_prompts_and_no_room(model: tuple[ReferenceEncoder, VocabularyHead]) -> None:
     assert beam_search(*model, [], beams=2, max_new_tokens=3, end_ids=[END]) == []
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_one_beam_ends_where_the_end_is_likeliest(seed: int) -> None:
+    """Of models that end soon: the runner-up would go on, and win by its length."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        encoder = ReferenceEncoder(ReferenceEncoder.Config(width=16), VOCABULARY)
+        head = VocabularyHead(encoder, "next-token")
+        with torch.no_grad():
+            for weight in [*encoder.parameters(), *head.parameters()]:
+                weight.add_(torch.randn(weight.shape) * 0.4)
+    encoder.eval()
+    prompts = [np.array([n]) for n in (2, 3, 4)]
+    found = beam_search(encoder, head, prompts, beams=1, max_new_tokens=8, end_ids=[END], length_penalty=2.0)
+    drawn: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    for one in Generation(encoder, head, prompts, keys=[(0,)] * 3, max_new_tokens=8, temperature=0, end_ids=[END]):
+        if one.token != END:
+            drawn[one.prompt].append(one.token)
+    assert [list(best[0].tokens) for best in found] == list(drawn.values())

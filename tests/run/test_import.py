@@ -216,7 +216,7 @@ def test_what_a_person_names_is_fetched_without_pickles(
     stored(tmp_path / "theirs", tokenizers["bert"], "BertForMaskedLM", **SMALL)
     asked = []
 
-    def snapshot(name: str, *, allow_patterns: list[str]) -> str:
+    def snapshot(name: str, *, allow_patterns: list[str], ignore_patterns: list[str]) -> str:
         asked.append((name, allow_patterns))
         return str(tmp_path / "theirs")
 
@@ -226,3 +226,52 @@ def test_what_a_person_names_is_fetched_without_pickles(
     assert asked == [("somebody/bert", ["*.json", "*.safetensors"])]
     assert run.head_kind == "token"
     assert 'path = "hub:somebody/bert"' in (tmp_path / "run" / "config.toml").read_text()
+
+
+def test_nothing_but_safetensors_beside_an_index_is_read(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
+    stored(tmp_path / "theirs", tokenizers["bert"], "BertForMaskedLM", **SMALL)
+    index = tmp_path / "theirs" / "model.safetensors.index.json"
+    for name in ("weights.bin", "../elsewhere.safetensors", "/etc/passwd"):
+        index.write_text(json.dumps({"metadata": {}, "weight_map": {"cls.predictions.bias": name}}))
+        with pytest.raises(lmkit.DataError, match=r"index\.json: names .*; expected a \.safetensors file beside it"):
+            lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_models_in_shards_and_in_bf16_are_read(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
+    model = stored(tmp_path / "theirs", tokenizers["gpt2"], "GPT2LMHeadModel", n_embd=32, n_layer=2, n_head=2)
+    (tmp_path / "theirs/model.safetensors").unlink()
+    model.bfloat16().save_pretrained(tmp_path / "theirs", max_shard_size="20KB")
+    assert len(list((tmp_path / "theirs").glob("*.safetensors"))) > 1
+    run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+    weight = run.module.encoder.token_embedding.weight
+    assert weight.dtype == torch.float32
+    assert torch.equal(weight, model.transformer.wte.weight.float())
+
+
+def test_what_would_be_read_in_another_way_is_refused(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
+    stored(tmp_path / "theirs", tokenizers["gpt2"], "MistralModel", **SMALL, num_key_value_heads=1)
+    with pytest.raises(lmkit.FitError, match='a "mistral" whose layers see a window only'):
+        lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+    stored(tmp_path / "all", tokenizers["gpt2"], "MistralModel", **SMALL, num_key_value_heads=1, sliding_window=None)
+    with pytest.raises(lmkit.FitError, match="sliding_window is None, which a config of lmkit cannot say"):
+        lmkit.import_model(tmp_path / "all", run=tmp_path / "run")
+    stored(tmp_path / "t5", tokenizers["gpt2"], "T5Model", d_model=32, d_kv=16, d_ff=48, num_layers=1, num_heads=2)
+    with pytest.raises(lmkit.FitError, match="a t5 is imported with its head only, of kind seq2seq"):
+        lmkit.import_model(tmp_path / "t5", run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_of_one_number_is_a_regression(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
+    stored(tmp_path / "theirs", tokenizers["bert"], "BertForSequenceClassification", **SMALL, num_labels=1)
+    run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+    assert run.head_kind == "regress"
+
+
+def test_a_model_with_one_type_of_segment_reads_pairs(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
+    stored(tmp_path / "theirs", tokenizers["bert"], "RobertaModel", **SMALL, type_vocab_size=1)
+    run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+    assert run.head_kind == "embedding"
+    stored(tmp_path / "reward", tokenizers["gpt2"], "LlamaForSequenceClassification", **SMALL, num_key_value_heads=1)
+    with pytest.warns(UserWarning, match="no head like that of LlamaForSequenceClassification"):
+        assert lmkit.import_model(tmp_path / "reward", run=tmp_path / "other").head_kind == "embedding"

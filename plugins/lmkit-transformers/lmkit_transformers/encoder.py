@@ -23,7 +23,7 @@ from lmkit.batch import Attention, Example, Packed, pack
 from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, Renamed, Vocabulary
 
-_HELPERS = ("transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path", "vocab_size")
+HELPERS = ("transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path", "vocab_size")
 """Keys of a config.json that say nothing of the shape, or what the tokenizer says."""
 _SMALL = {
     "model_type": "llama",
@@ -37,7 +37,7 @@ _SMALL = {
 def _table(given: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise ValueError(f"config: expected a table such as {{ model_type = 'llama' }}, got {given!r:.60}")
-    return {key: value for key, value in given.items() if key not in _HELPERS and value is not None}
+    return {key: value for key, value in given.items() if key not in HELPERS and value is not None}
 
 
 @attrs.frozen(kw_only=True)
@@ -76,6 +76,8 @@ class AnyEncoder(Encoder):
         self._filler = vocabulary.special["pad"]
         self.model = AutoModel.from_config(self.architecture, trust_remote_code=False).float()
         embedding = self.model.get_input_embeddings()
+        if isinstance(embedding, nn.Embedding):
+            embedding.padding_idx = None  # the filler may be a token that means something elsewhere
         self.width = int(self.architecture.hidden_size)
         if not isinstance(embedding, nn.Embedding) or embedding.embedding_dim != self.width:
             raise FitError(f"{self._type}: its token embedding is not as wide as its hidden states")
@@ -108,7 +110,7 @@ class AnyEncoder(Encoder):
         seen = seen | torch.eye(len(steps), dtype=torch.bool, device=steps.device)  # what fills a row sees itself
         asked: dict[str, Any] = {"input_ids": torch.where(real, inputs.tokens[places], self._filler)}
         asked["attention_mask"] = seen
-        if "token_type_ids" in self._takes and inputs.segments is not None:
+        if getattr(self.architecture, "type_vocab_size", 0) > 1 and inputs.segments is not None:
             asked["token_type_ids"] = torch.where(real, inputs.segments[places], 0)
         if "use_cache" in self._takes:
             asked["use_cache"] = False
@@ -193,7 +195,11 @@ class AnyEncoder(Encoder):
 
     def transformers_config(self, attention: Attention) -> Mapping[str, Any]:
         own: dict[str, Any] = self.architecture.to_diff_dict()
-        return {**{k: v for k, v in own.items() if k not in _HELPERS}, "model_type": self._type}
+        return {
+            **{k: v for k, v in own.items() if k not in HELPERS},
+            "model_type": self._type,
+            "tie_word_embeddings": True,
+        }
 
     def transformers_names(self) -> Mapping[str, Renamed]:
         return {name: Renamed((name.removeprefix("model."),)) for name in self.state_dict()}
@@ -217,6 +223,9 @@ def _architecture(config: AnyEncoderConfig, vocabulary: Vocabulary) -> PreTraine
         made = AutoConfig.for_model(config.config["model_type"], **{**special, **fields}, vocab_size=vocabulary.size)
     except Exception as error:  # each config checks itself, by errors of many kinds
         raise FitError(f"config: {str(error).partition(chr(10))[0]:.300}") from error
+    kinds = set(getattr(made, "layer_types", None) or ())
+    if getattr(made, "sliding_window", None) or kinds - {"full_attention"}:
+        raise FitError(f'a "{made.model_type}" whose layers see a window only is not read here: its mask would be lost')
     if made.is_encoder_decoder or not hasattr(made, "hidden_size"):
         raise FitError(f'a "{made.model_type}" is not one stack of layers over tokens')
     return made

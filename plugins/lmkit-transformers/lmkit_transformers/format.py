@@ -46,7 +46,7 @@ class TransformersFormat(Format):
     def fetch(self, name: str) -> Path:
         """What Hugging Face's hub has under `name`, without pickles and code, in its own cache."""
         try:
-            return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+            return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"], ignore_patterns=["*/*"]))
         except (OSError, ValueError, HfHubHTTPError) as error:
             raise DataError(f"hub:{name}: cannot be fetched: {str(error).partition(chr(10))[0]}") from error
 

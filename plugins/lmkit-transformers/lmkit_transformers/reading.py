@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
+from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
-from lmkit.errors import DataError, FitError, LmkitError
+from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Imported, Tokenizer, Trained, Workshop
 from lmkit_transformers.compare import difference
-from lmkit_transformers.encoder import AnyEncoderConfig
+from lmkit_transformers.encoder import HELPERS, AnyEncoderConfig
 from lmkit_transformers.kinds import KINDS, HeadKind
-from lmkit_transformers.tokenizer import AnyTokenizer
+from lmkit_transformers.tokenizer import AnyTokenizer, read_tokenizer
 from lmkit_transformers.tokens import TEXTS
 from lmkit_transformers.weights import body_of, take
 
 _READS = {"dtype": torch.float32, "local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
+_OF_HEADS = ("id2label", "label2id", "num_labels", "problem_type", "finetuning_task")
 _PRETRAINING = {"BertForPreTraining": "token"}
 """Classes that no Auto class of a kind has, whose head of that kind another class loads."""
 
@@ -29,16 +32,18 @@ def read_folder(folder: Path, workshop: Workshop) -> Imported:
     if not any(folder.glob("*.safetensors")):
         stored = " (a .bin file is a pickle, which can run code, and is not read)" if any(folder.glob("*.bin")) else ""
         raise DataError(f"{folder}: no .safetensors file{stored}")
+    _check_shards(folder)
     tokenizer = _tokenizer(folder, config, workshop)
-    native = {cls.transformers_type: use for use, cls in workshop.encoders.items() if cls.transformers_type}
+    # of the class itself: a variant that inherits it may compute something else
+    native = {vars(cls).get("transformers_type"): use for use, cls in workshop.encoders.items()}
     use = native.get(config.model_type, "transformers")
     encoder = workshop.encoders[use]
     if use == "transformers":
-        shape: Any = AnyEncoderConfig(config=_plain(config))
+        shape: Any = _general(config)
     else:
         shape = encoder.from_transformers(config.to_dict())
     name = _kind(config)
-    if name is None or (KINDS[name].needs_head and name not in encoder.transformers_heads):
+    if name in (None, "embedding") or (KINDS[name].needs_head and name not in encoder.transformers_heads):
         return _without_head(folder, workshop, tokenizer, use, shape, config)
     model = _built(workshop, tokenizer, use, shape, name, config)
     try:
@@ -53,10 +58,15 @@ def _without_head(
     folder: Path, workshop: Workshop, tokenizer: Tokenizer, use: str, shape: Any, config: PreTrainedConfig
 ) -> Imported:
     """The encoder alone, for embeddings and for fine-tuning."""
+    if workshop.encoders[use].takes_context:
+        able = ", ".join(workshop.encoders[use].transformers_heads)
+        raise FitError(f"{folder}: a {config.model_type} is imported with its head only, of kind {able}")
     model = _built(workshop, tokenizer, use, shape, "embedding", config)
     notes = _filled(folder, model, KINDS["embedding"])
-    which = ", ".join(config.architectures or ["a model"])
-    return Imported(model=model, notes=[f"{folder}: lmkit has no head like that of {which}: it is left out", *notes])
+    if _kind(config) != "embedding":
+        which = ", ".join(config.architectures or ["a class that is not named"])
+        notes = [f"{folder}: lmkit has no head like that of {which}: it is left out", *notes]
+    return Imported(model=model, notes=notes)
 
 
 def _filled(folder: Path, model: Trained, kind: HeadKind) -> list[str]:
@@ -94,7 +104,7 @@ def _loaded(auto: Any, folder: Path) -> tuple[Any, set[str]]:
 def _config(folder: Path) -> PreTrainedConfig:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # each config checks itself, by errors of many kinds
         raise DataError(f"{folder / 'config.json'}: {str(error).partition(chr(10))[0]}") from error
     if getattr(config, "auto_map", None):
         raise FitError(f"{folder}: its model is code of its own (auto_map), which is not run")
@@ -110,7 +120,8 @@ def _kind(config: PreTrainedConfig) -> str | None:
         for name, kind in KINDS.items():
             known = kind.auto._model_mapping
             if type(config) in known and known[type(config)].__name__ == architecture:
-                if name == "classify" and config.problem_type == "regression":
+                one = config.problem_type is None and config.num_labels == 1
+                if name == "classify" and (one or config.problem_type == "regression"):
                     return "regress"
                 return name
     return None
@@ -120,13 +131,12 @@ def _tokenizer(folder: Path, config: PreTrainedConfig, workshop: Workshop) -> To
     """An installed tokenizer that reads the folder's files and gives the same ids; else the one that reads any."""
     if not (folder / "tokenizer.json").is_file():
         raise DataError(f"{folder}: no tokenizer.json; without it, transformers would make up a vocabulary")
-    theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    theirs = read_tokenizer(folder)
     for cls in workshop.tokenizers.values():
-        try:
-            made = cls.load(folder)
-        except (LmkitError, OSError, ValueError, KeyError):
-            continue
-        if cls is not AnyTokenizer and made.vocabulary.size == config.vocab_size and _same(made, theirs, config):
+        made = None
+        with suppress(Exception):  # whatever a tokenizer says of files that are not its own
+            made = None if cls is AnyTokenizer else cls.load(folder)
+        if made is not None and made.vocabulary.size == config.vocab_size and _same(made, theirs, config):
             return made
     return AnyTokenizer(theirs, size=max(config.vocab_size, len(theirs)))
 
@@ -169,8 +179,25 @@ def _looks_both_ways(config: PreTrainedConfig) -> bool:
     return type(config) not in causal or (type(config) in masked and not getattr(config, "is_decoder", False))
 
 
-def _plain(config: PreTrainedConfig) -> dict[str, Any]:
-    """What differs from the defaults of its type, and the type."""
-    plain: dict[str, Any] = config.to_diff_dict()
-    plain.pop("transformers_version", None)
-    return {**plain, "model_type": config.model_type}
+def _general(config: PreTrainedConfig) -> AnyEncoderConfig:
+    """What differs from the defaults of its type; raises FitError where that does not say all of it."""
+    plain = {key: value for key, value in config.to_diff_dict().items() if key not in _OF_HEADS}
+    shape = AnyEncoderConfig(config={**plain, "model_type": config.model_type})
+    again = AutoConfig.for_model(config.model_type, **{k: v for k, v in shape.config.items() if k != "model_type"})
+    before, after = config.to_dict(), again.to_dict()
+    lost = [key for key in before if key not in (*_OF_HEADS, *HELPERS) and before[key] != after.get(key)]
+    if lost:
+        raise FitError(f"config.json: {lost[0]} is {before[lost[0]]!r}, which a config of lmkit cannot say")
+    return shape
+
+
+def _check_shards(folder: Path) -> None:
+    """Raise DataError where an index names files that are not weights of this very folder."""
+    for index in folder.glob("*.index.json"):
+        try:
+            named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+            raise DataError(f"{index}: cannot be read: {error}") from error
+        for name in named:
+            if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+                raise DataError(f"{index}: names {name!r}; expected a .safetensors file beside it")

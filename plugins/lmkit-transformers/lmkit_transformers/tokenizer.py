@@ -56,7 +56,7 @@ class AnyTokenizer(Tokenizer):
         """Raises FitError for a model whose trainer gives another vocabulary each time."""
         if config.like is None:
             raise FitError('tokenizer "transformers" needs like = "a folder", for a new vocabulary, or folder = "..."')
-        pattern = _read(config.like)
+        pattern = read_tokenizer(config.like)
         if (kind := type(pattern.backend_tokenizer.model).__name__) != "BPE":
             raise FitError(f"{config.like}: the library's trainer of {kind} does not repeat itself: like needs a BPE")
 
@@ -75,7 +75,7 @@ class AnyTokenizer(Tokenizer):
                 size = int(json.loads((folder / SIZE).read_text(encoding="utf-8"))["size"])
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise IntegrityError(f"{folder / SIZE}: cannot be read: {error}") from error
-        return cls(_read(folder), size=size)
+        return cls(read_tokenizer(folder), size=size)
 
     def save(self, folder: Path) -> None:
         self._theirs.save_pretrained(folder)
@@ -146,7 +146,7 @@ class AnyTokenizer(Tokenizer):
         return found  # type: ignore[return-value]
 
 
-def _read(folder: Path) -> PreTrainedTokenizerFast:
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     if not (folder / "tokenizer.json").is_file():
         raise IntegrityError(f"{folder}: no tokenizer.json: expected a folder with a tokenizer of transformers")
     try:
