@@ -224,7 +224,7 @@ def _architecture(config: AnyEncoderConfig, vocabulary: Vocabulary) -> PreTraine
     except Exception as error:  # each config checks itself, by errors of many kinds
         raise FitError(f"config: {str(error).partition(chr(10))[0]:.300}") from error
     kinds = set(getattr(made, "layer_types", None) or ())
-    if getattr(made, "sliding_window", None) or kinds - {"full_attention"}:
+    if getattr(made, "sliding_window", None) or kinds & {"sliding_attention", "chunked_attention"}:
         raise FitError(f'a "{made.model_type}" whose layers see a window only is not read here: its mask would be lost')
     if made.is_encoder_decoder or not hasattr(made, "hidden_size"):
         raise FitError(f'a "{made.model_type}" is not one stack of layers over tokens')
