@@ -35,6 +35,34 @@ class AnyTokenizerConfig:
     """Tokens of the new vocabulary; a small corpus may give fewer."""
 
 
+@attrs.frozen(eq=False, kw_only=True)
+class _Frame:
+    """What a tokenizer's template puts around texts."""
+
+    before: npt.NDArray[np.int64]
+    between: npt.NDArray[np.int64]
+    """Of two texts."""
+    after: npt.NDArray[np.int64]
+    between_is_second: bool
+    """Whether what stands between is of the second text's segment."""
+
+    @classmethod
+    def of(cls, encoded: Any) -> Self:
+        """As `tokenizers` encoded one text, or two."""
+        own = [place for place, text in enumerate(encoded.sequence_ids) if text is not None]
+        breaks = [place for place in own if place + 1 not in own]  # the last place of a text that is followed by none
+        stop = breaks[0] + 1
+        resumes = next((place for place in own if place > stop), stop)
+        pair = encoded.sequence_ids[own[-1]] == 1
+        between = encoded.ids[stop:resumes] if pair else []
+        return cls(
+            before=np.array(encoded.ids[: own[0]], np.int64),
+            between=np.array(between, np.int64),
+            after=np.array(encoded.ids[own[-1] + 1 :], np.int64),
+            between_is_second=bool(between) and encoded.type_ids[stop] == 1,
+        )
+
+
 class AnyTokenizer(Tokenizer):
     """A tokenizer of transformers over a pipeline of the library `tokenizers`, as nearly all of its are."""
 
@@ -116,34 +144,21 @@ class AnyTokenizer(Tokenizer):
         return text
 
     def wrap(self, first: npt.NDArray[Any], second: npt.NDArray[Any] | None = None) -> Wrapped:
-        before, between, after, segments = self._frame[second is not None]
-        parts = [before, first, *([between, second] if second is not None else []), after]
-        ids = np.concatenate(parts).astype(np.int64)
-        start = len(ids) if second is None else len(before) + len(first) + len(between)
-        begins = start - len(between) * (segments if second is not None else 0)
-        return Wrapped(
-            ids=ids,
-            segments=(np.arange(len(ids)) >= begins).astype(np.int64),
-            first=len(before),
-            second=start,
-        )
+        frame = self._single if second is None else self._pair
+        texts = [first] if second is None else [first, frame.between, second]
+        ids = np.concatenate([frame.before, *texts, frame.after]).astype(np.int64)
+        start = len(ids) if second is None else len(frame.before) + len(first) + len(frame.between)
+        begins = start - len(frame.between) if frame.between_is_second else start
+        segments = (np.arange(len(ids)) >= begins).astype(np.int64)
+        return Wrapped(ids=ids, segments=segments, first=len(frame.before), second=start)
 
     @cached_property
-    def _frame(self) -> dict[bool, tuple[npt.NDArray[np.int64], ...]]:
-        """What its template puts before, between and after one text, and two; found out by asking."""
-        single = self._pipeline.encode("a", add_special_tokens=True)
-        pair = self._pipeline.encode("a", "b", add_special_tokens=True)
-        found = {}
-        for wanted, encoded in ((False, single), (True, pair)):
-            owner = encoded.sequence_ids
-            runs = [[i for i, who in enumerate(owner) if who == number] for number in (0, 1)]
-            first, second = runs[0], runs[1] or [len(owner)]
-            last = second[-1] if wanted else first[-1]
-            middle = encoded.ids[first[-1] + 1 : second[0]] if wanted else []
-            with_second = int(wanted and bool(middle) and encoded.type_ids[first[-1] + 1] == 1)
-            pieces = (encoded.ids[: first[0]], middle, encoded.ids[last + 1 :])
-            found[wanted] = (*(np.array(piece, np.int64) for piece in pieces), with_second)
-        return found  # type: ignore[return-value]
+    def _single(self) -> _Frame:
+        return _Frame.of(self._pipeline.encode("a", add_special_tokens=True))
+
+    @cached_property
+    def _pair(self) -> _Frame:
+        return _Frame.of(self._pipeline.encode("a", "b", add_special_tokens=True))
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
