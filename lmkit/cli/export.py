@@ -23,8 +23,15 @@ def export(
     import lmkit.run
 
     found = lmkit.run.export(run, to=to, out=out, local_files=local_files)
-    said = [f"{name.replace('_', ' ')}: {value}" for name, value in found.items() if value and name != "out"]
+    said = [f"{name.replace('_', ' ')}: {_short(value)}" for name, value in found.items() if value and name != "out"]
     return Answer.of(found, f"{out}: written", *said)
+
+
+def _short(value: object) -> str:
+    """A value for people: of a long list its first items, and how many there are."""
+    if not isinstance(value, list):
+        return str(value)
+    return ", ".join(map(str, value[:3])) + (f" and {len(value) - 3} more" if len(value) > 3 else "")
 
 
 def import_model(
