@@ -28,6 +28,8 @@ class HeadStyle:
     """Of the transform's layer norm."""
     bias: bool = False
     """A bias for each token of the vocabulary."""
+    tied: bool = True
+    """Whether scores of the vocabulary are by the token embedding; else the head has a matrix of its own for them."""
     softcap: float | None = None
     """Keeps the vocabulary's scores between this and its negative, by tanh."""
     scale: float = 1.0
@@ -72,7 +74,7 @@ class Encoder(nn.Module, ABC):
     width: int
     """Size of a hidden state."""
     token_embedding: nn.Embedding
-    """[vocabulary, width]: objectives tie their vocabulary head to it."""
+    """[vocabulary, width]: vocabulary heads are tied to it, unless `head_style` says otherwise."""
 
     @abstractmethod
     def __init__(self, config: Any, vocabulary: Vocabulary) -> None:

@@ -42,6 +42,8 @@ class Transform(nn.Module):
 class VocabularyHead(Transform):
     """Hidden states -> scores of the vocabulary, by the encoder's own token embedding (tied, so not stored here).
 
+    Where the encoder's `head_style` is not tied it has a matrix `weight` of its own, and leaves the embedding alone.
+
     `kind` is its objective's `head_kind`, for tasks that read several and have to know which one they were given:
     "token", "next-token", or "masked-next-token", whose masked tokens too are predicted from the position before.
     `attention` is how the encoder reads for it, by default as the kind has it; "mixed": prompts are seen whole.
@@ -52,9 +54,13 @@ class VocabularyHead(Transform):
         super().__init__(encoder, wanted=style.transform)
         self.kind = kind
         self.attention = attention or _ATTENTION.get(kind or "")
-        self.bias = nn.Parameter(torch.zeros(encoder.token_embedding.num_embeddings)) if style.bias else None
+        size = encoder.token_embedding.num_embeddings
+        self.bias = nn.Parameter(torch.zeros(size)) if style.bias else None
+        self.weight = None if style.tied else nn.Parameter(torch.empty(size, encoder.width))
         self.softcap, self.scale = style.softcap, style.scale
         draw_weights(self, 0.02)
+        if self.weight is not None:
+            nn.init.normal_(self.weight, std=0.02)
 
     @property
     def shift(self) -> int:
@@ -68,8 +74,11 @@ class VocabularyHead(Transform):
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
         """Logits [N, vocabulary] of `hidden` [N, width]."""
-        logits = nn.functional.linear(self.transform(hidden), embedding, self.bias)
+        logits = nn.functional.linear(self.transform(hidden), self._matrix(embedding), self.bias)
         return logits if self.softcap is None else torch.tanh(logits.float() / self.softcap) * self.softcap
+
+    def _matrix(self, embedding: Tensor) -> Tensor:
+        return embedding if self.weight is None else self.weight
 
     def loss_sum(
         self, hidden: Tensor, embedding: Tensor, targets: Tensor, weights: Tensor, config: LossConfig
@@ -77,7 +86,7 @@ class VocabularyHead(Transform):
         """Sum of the cross entropies of `hidden` [N, width] with `targets` [N], by `weights` [N]; keeps no logits."""
         return cross_entropy_sum(
             self.transform(hidden),
-            embedding,
+            self._matrix(embedding),
             targets,
             bias=self.bias,
             weights=weights,

@@ -131,7 +131,8 @@ def _model(parts: Parts, start: Run, seed: int) -> Model:
     reason = why_not(type(encoder), objective)
     if reason:
         raise FitError(reason)
-    before, now = start.module.objective.attention, objective.attention
+    learned, now = start.module.objective, objective.attention
+    before = "mixed" if learned.needs_context else learned.attention  # a context is read both ways, what follows is not
     if before not in (now, "mixed"):  # who has read both ways reads either
         warnings.warn(f"{start.folder} was trained with {before} attention, this task reads with {now}", stacklevel=4)
     with torch.random.fork_rng(devices=[]):

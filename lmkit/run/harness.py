@@ -26,6 +26,7 @@ except ImportError as error:
     raise ImportError("the harness needs an extra: pip install 'lmkit[eval]'") from error
 
 _NEW_TOKENS = 256  # of an answer, where a task does not say
+_DRAWING = ("temperature", "top_k", "top_p")
 
 
 @register_model("lmkit")
@@ -50,26 +51,44 @@ class RunLM(LM):  # type: ignore[misc]
         return [total for total, _ in self._judged([("", instance.args[0]) for instance in requests])]
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
-        """What follows each text, until a stop string; raises FitError for a model that is not causal."""
+        """What follows each text, until a stop string.
+
+        Of a text longer than the model reads, the end is continued.  Raises FitError for a model that is not causal.
+        """
         if self.run.head_kind not in ("next-token", "masked-next-token"):
             raise FitError(f"a run with a head of kind {self.run.head_kind} writes no text; this task asks for one")
         made = []
         for instance in requests:
             text, options = instance.args
             stop = options.get("until") or []
+            new_tokens = int(options.get("max_gen_toks", _NEW_TOKENS))
+            text = self._end_of(text, new_tokens)
+            drawn = {"temperature": 0.0}
+            if options.get("do_sample"):
+                drawn = {"temperature": 1.0} | {name: options[name] for name in _DRAWING if name in options}
             answer = next(
                 self.run.predict(
                     [text],
                     task=self.run.verbs()["complete"],
-                    max_new_tokens=int(options.get("max_gen_toks", _NEW_TOKENS)),
-                    temperature=float(options.get("temperature", 1.0)) if options.get("do_sample") else 0.0,
+                    max_new_tokens=new_tokens,
                     stop=[stop] if isinstance(stop, str) else list(stop),
+                    **drawn,
                 )
             )
             if "error" in answer:
                 raise FitError(f"the harness asked for what follows {text[:60]!r}: {answer['error']}")
             made.append(answer["text"][len(text) :])
         return made
+
+    def _end_of(self, text: str, new_tokens: int) -> str:
+        """A text, or as much of its end as leaves room for the new tokens; at least half of what the model reads."""
+        longest = self.run.module.encoder.longest
+        if longest is None:
+            return text
+        encoded = self.run.tokenizer.encode(text)
+        around = len(self.run.tokenizer.wrap(encoded.ids).ids) - len(encoded.ids)
+        room = max(longest - new_tokens, longest // 2) - around
+        return text if len(encoded.ids) <= room else text[encoded.offsets[-room, 0] :]
 
     def _judged(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
         sequences, counted = [], []

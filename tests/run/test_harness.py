@@ -102,3 +102,16 @@ def test_a_masked_model_judges_and_does_not_write(trained: dict[str, lmkit.Run])
     assert all(total < 0 for total, _ in found)
     with pytest.raises(lmkit.FitError, match="a run with a head of kind token writes no text"):
         model.generate_until([Instance("generate_until", {}, ("Robin", {}), 0)])
+
+
+def test_of_a_text_longer_than_the_model_the_end_is_continued(trained: dict[str, lmkit.Run]) -> None:
+    model = RunLM(trained["clm"])
+    end = "Robin Hood went to the greenwood. " * (model.run.module.encoder.longest // 4)
+    asked = [
+        Instance("generate_until", {}, (start + end, {"max_gen_toks": 5, **drawing}), i)
+        for i, (start, drawing) in enumerate(
+            [("", {}), ("The sheriff. " * 100, {}), ("", {"do_sample": True, "temperature": 2.0, "top_k": 1})]
+        )
+    ]
+    first, *others = model.generate_until(asked)
+    assert first and others == [first, first]  # what is far before is not read, and the likeliest of one is greedy

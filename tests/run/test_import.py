@@ -93,12 +93,23 @@ def test_architectures_that_lmkit_has_become_its_own(tmp_path: Path, tokenizers:
         assert run.parts.labels == ("O", "B-PER", "I-PER")
 
 
+_DISTIL = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48}
 GENERAL: dict[str, tuple[str, str, dict[str, Any]]] = {
     "LlamaForCausalLM": ("gpt2", "next-token", {**SMALL, "num_key_value_heads": 1, "tie_word_embeddings": True}),
+    "MistralForCausalLM": ("gpt2", "next-token", {**SMALL, "num_key_value_heads": 1, "sliding_window": None}),
+    "GPTNeoXForCausalLM": ("gpt2", "next-token", {**SMALL, "tie_word_embeddings": False}),
     "LlamaModel": ("gpt2", "embedding", SMALL),
-    "RobertaForMaskedLM": ("bert", "embedding", {**SMALL, "max_position_embeddings": 64}),
-    "DistilBertModel": ("bert", "embedding", {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48}),
+    "RobertaForMaskedLM": ("bert", "token", {**SMALL, "max_position_embeddings": 64}),
+    "XLMRobertaForMaskedLM": ("bert", "token", {**SMALL, "max_position_embeddings": 64}),
+    "DistilBertForMaskedLM": ("bert", "token", _DISTIL),
+    "DistilBertModel": ("bert", "embedding", _DISTIL),
+    "MPNetForMaskedLM": ("bert", "token", {**SMALL, "max_position_embeddings": 64}),
+    "ErnieForMaskedLM": ("bert", "token", {**SMALL, "hidden_act": "relu"}),
+    "ElectraForMaskedLM": ("bert", "token", {**SMALL, "embedding_size": 32}),
+    "DebertaV2ForMaskedLM": ("bert", "token", SMALL),
+    "BertForMaskedLM": ("bert", "token", {**SMALL, "type_vocab_size": 4}),
 }
+"""The last is one that lmkit's own encoder does not read."""
 
 
 @pytest.mark.parametrize("name", GENERAL)
@@ -109,31 +120,78 @@ def test_other_architectures_are_read_as_they_are(tmp_path: Path, tokenizers: di
         warnings.simplefilter("always")
         run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
     assert (run.parts.encoder.component.name, run.head_kind) == ("transformers", kind)
-    assert any("has no head like that of RobertaForMaskedLM" in str(s.message) for s in said) == ("Roberta" in name)
+    assert any("type_vocab_size is 4" in str(one.message) for one in said) == ("type_vocab_size" in fields)
     with torch.no_grad():
         theirs = model.base_model(IDS).last_hidden_state[0]
-    assert torch.allclose(hidden(run, "causal" if "Llama" in name else "bidirectional"), theirs, atol=1e-5)
+    assert torch.allclose(hidden(run, "causal" if tokenizer == "gpt2" else "bidirectional"), theirs, atol=1e-5)
     found = lmkit.export(run, to="transformers", out=tmp_path / "again")
-    assert found["class"] == (name if kind == "next-token" else type(model.base_model).__name__)
+    assert found["class"] == name
     before, after = load_file(tmp_path / "theirs/model.safetensors"), load_file(tmp_path / "again/model.safetensors")
-    known = {key: before.get(key, before.get(f"roberta.{key}")) for key in after if "pooler" not in key}
-    assert all(torch.equal(after[key], weight) for key, weight in known.items())
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[key], weight) for key, weight in before.items())
 
 
-def test_scores_that_are_not_tied_to_the_embedding_are_left_out(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
-    stored(tmp_path / "theirs", tokenizers["gpt2"], "LlamaForCausalLM", **SMALL, tie_word_embeddings=False)
-    with pytest.warns(UserWarning, match="no head like that of LlamaForCausalLM: it is left out"):
-        run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
-    assert run.head_kind == "embedding"
-    stored(tmp_path / "q", tokenizers["gpt2"], "Qwen3ForCausalLM", **SMALL, tie_word_embeddings=False)
-    with pytest.raises(lmkit.FitError, match="tie_word_embeddings is False"):
-        lmkit.import_model(tmp_path / "q", run=tmp_path / "other")
-    assert not (tmp_path / "other").exists()
+UNTIED: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "Qwen3ForCausalLM": ("qwen3", "gpt2", {**SMALL, "num_key_value_heads": 1, "tie_word_embeddings": False}),
+    "T5ForConditionalGeneration": (  # as T5 1.1 and Flan-T5, whose configs say it in a way that transformers 5 turns
+        "t5",
+        "gpt2",
+        {
+            **{"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0},
+            **{"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "eos_token_id": 1},
+        },
+    ),
+    "LlamaForCausalLM": ("transformers", "gpt2", {**SMALL, "tie_word_embeddings": False}),
+}
+
+
+@pytest.mark.parametrize("name", UNTIED)
+def test_a_matrix_of_scores_that_is_not_the_embedding_comes_and_leaves(
+    tmp_path: Path, tokenizers: dict[str, Path], name: str
+) -> None:
+    encoder, tokenizer, fields = UNTIED[name]
+    model = stored(tmp_path / "theirs", tokenizers[tokenizer], name, **fields)
+    output = torch.randn(model.get_output_embeddings().weight.shape, generator=torch.Generator().manual_seed(3))
+    model.get_output_embeddings().weight = torch.nn.Parameter(output)
+    model.save_pretrained(tmp_path / "theirs")
+    config = json.loads((tmp_path / "theirs/config.json").read_text())
+    (tmp_path / "theirs/config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
+    run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+    assert run.parts.encoder.component.name == encoder
+    assert torch.equal(run.module.head.weight, output)
+    lmkit.export(run, to="transformers", out=tmp_path / "again")
+    before, after = load_file(tmp_path / "theirs/model.safetensors"), load_file(tmp_path / "again/model.safetensors")
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[key], weight) for key, weight in before.items())
+    again = lmkit.load(tmp_path / "run")
+    assert torch.equal(again.module.head.weight, output)
+
+
+def test_a_tokenizer_of_older_files_is_read(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
+    stored(tmp_path / "theirs", tokenizers["bert"], "BertModel", **SMALL)
+    text = "Robin Hood drew his bow, naïvely."
+    wanted = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "one").tokenizer
+    vocabulary = json.loads((tmp_path / "theirs/tokenizer.json").read_text())["model"]["vocab"]
+    (tmp_path / "theirs/vocab.txt").write_text("\n".join(sorted(vocabulary, key=vocabulary.__getitem__)) + "\n")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "theirs" / name).unlink()
+    found = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run").tokenizer
+    assert found.vocabulary.special == wanted.vocabulary.special
+    assert found.encode(text).ids.tolist() == wanted.encode(text).ids.tolist()
+
+
+def test_several_rates_of_dropout_become_one_and_it_is_told(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
+    stored(tmp_path / "theirs", tokenizers["bert"], "BertModel", **SMALL, hidden_dropout_prob=0.2)
+    with pytest.warns(
+        UserWarning, match=r"attention_probs_dropout_prob 0\.1, hidden_dropout_prob 0\.2; here all by 0\.2"
+    ):
+        lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
 
 
 def test_an_imported_run_is_asked_fine_tuned_and_read_on(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
     stored(tmp_path / "theirs", tokenizers["bert"], "BertForPreTraining", **SMALL)
-    run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+    with pytest.warns(UserWarning, match=r": cls\.seq_relationship\.bias, .* have no place here: left out"):
+        run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
     assert run.fill("Robin [MASK] stood")["masks"]
     assert run.encode("Robin stood").hidden.shape[-1] == 32
     tuned = lmkit.finetune(run, recipe(write(tmp_path / "rows.jsonl", rows())), run=tmp_path / "tuned", quiet=True)
@@ -173,8 +231,6 @@ def test_folders_that_cannot_be_read_are_told_and_leave_nothing(tmp_path: Path, 
     refused(lmkit.DataError, r"config\.json")
     (folder / "config.json").write_text(json.dumps({**json.loads(good), "model_type": "nobody"}))
     refused(lmkit.DataError, r"config\.json.*nobody")
-    (folder / "config.json").write_text(json.dumps({**json.loads(good), "hidden_act": "tanh"}))
-    refused(lmkit.FitError, "activation 'tanh'")
     (folder / "config.json").write_text(json.dumps({**json.loads(good), "hidden_size": 64}))
     refused(lmkit.DataError, "model.safetensors")
     (folder / "config.json").write_text(good)
@@ -253,9 +309,6 @@ def test_what_would_be_read_in_another_way_is_refused(tmp_path: Path, tokenizers
     stored(tmp_path / "theirs", tokenizers["gpt2"], "MistralModel", **SMALL, num_key_value_heads=1)
     with pytest.raises(lmkit.FitError, match='a "mistral" whose layers see a window only'):
         lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
-    stored(tmp_path / "all", tokenizers["gpt2"], "MistralModel", **SMALL, num_key_value_heads=1, sliding_window=None)
-    with pytest.raises(lmkit.FitError, match="sliding_window is None, which a config of lmkit cannot say"):
-        lmkit.import_model(tmp_path / "all", run=tmp_path / "run")
     stored(tmp_path / "t5", tokenizers["gpt2"], "T5Model", d_model=32, d_kv=16, d_ff=48, num_layers=1, num_heads=2)
     with pytest.raises(lmkit.FitError, match="a t5 is imported with its head only, of kind seq2seq"):
         lmkit.import_model(tmp_path / "t5", run=tmp_path / "run")

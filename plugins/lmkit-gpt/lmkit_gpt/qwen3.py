@@ -36,6 +36,8 @@ class Qwen3Config(Shape):
     """Base of the rotary angles."""
     eps: float = attrs.field(default=1e-6, validator=validators.gt(0))
     """Of the norms."""
+    tied: bool = True
+    """Whether scores of the vocabulary are by the token embedding (as in the small Qwen3s); else by another matrix."""
 
     def __attrs_post_init__(self) -> None:
         if self.num_heads % self.num_key_heads:
@@ -66,8 +68,9 @@ _COUNTERPART = Counterpart(
         "dropout": "attention_dropout",
         "positions": "max_position_embeddings",
         "eps": "rms_norm_eps",
+        "tied": "tie_word_embeddings",
     },
-    only={"hidden_act": "silu", "attention_bias": False, "use_sliding_window": False, "tie_word_embeddings": True},
+    only={"hidden_act": "silu", "attention_bias": False, "use_sliding_window": False},
 )
 
 
@@ -113,7 +116,7 @@ class Qwen3(Encoder):
 
     @property
     def head_style(self) -> HeadStyle:
-        return HeadStyle(class_bias=False)
+        return HeadStyle(class_bias=False, tied=self.config.tied)
 
     def roles(self) -> Mapping[str, str]:
         pieces = self.config.num_heads // self.config.num_key_heads + 2  # of one matrix, each as large as the keys'

@@ -44,6 +44,8 @@ class T5Config(Shape):
     """Longest sequence that it may read, in tokens; no weights depend on it."""
     eps: float = attrs.field(default=1e-6, validator=validators.gt(0))
     """Of the norms."""
+    tied: bool = True
+    """Whether scores of the vocabulary are by the token embedding, as in the paper; in T5 1.1 by another matrix."""
 
     def __attrs_post_init__(self) -> None:
         if self.farthest <= self.buckets // 2:
@@ -67,6 +69,7 @@ _COUNTERPART = Counterpart(
         "buckets": "relative_attention_num_buckets",
         "farthest": "relative_attention_max_distance",
         "eps": "layer_norm_epsilon",
+        "tied": "tie_word_embeddings",
     },
 )
 
@@ -87,7 +90,7 @@ class T5(Encoder):
         self.width = config.width
         self.token_embedding = nn.Embedding(vocabulary.size, config.width)
         shape = attrs.asdict(config) | {"heads": config.num_heads, "feed_forward": config.inner}
-        del shape["positions"], shape["scaled"]
+        del shape["positions"], shape["scaled"], shape["tied"]
         self.encoder = Stack(**shape, decoder=False)
         self.decoder = Stack(**shape, decoder=True)
         draw_weights(self, 0.02)
@@ -121,7 +124,7 @@ class T5(Encoder):
 
     @property
     def head_style(self) -> HeadStyle:
-        return HeadStyle(scale=self.width**-0.5 if self.config.scaled else 1.0)
+        return HeadStyle(scale=self.width**-0.5 if self.config.scaled else 1.0, tied=self.config.tied)
 
     def roles(self) -> Mapping[str, str]:
         stacked = {"qkv.weight": "hidden/3", "memory_key_value.weight": "hidden/2"}

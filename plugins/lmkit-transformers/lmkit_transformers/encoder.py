@@ -21,7 +21,8 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
 from lmkit.batch import Attention, Example, Packed, pack
 from lmkit.errors import FitError
-from lmkit.interfaces import Encoder, Renamed, Vocabulary
+from lmkit.interfaces import Encoder, HeadStyle, Renamed, Vocabulary
+from lmkit_transformers.predictions import PREDICTIONS, style_of
 
 HELPERS = ("transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path", "vocab_size")
 """Keys of a config.json that say nothing of the shape, or what the tokenizer says."""
@@ -31,6 +32,7 @@ _SMALL = {
     "intermediate_size": 688,
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
+    "tie_word_embeddings": True,
 }
 
 
@@ -48,10 +50,15 @@ class AnyEncoderConfig:
     """What a config.json would say: model_type, and what differs from its defaults; by default a small Llama."""
     file: Path | None = None
     """A config.json, or a folder that has one; keys of `config` go before its own, and a run remembers them all."""
+    null: tuple[str, ...] = ()
+    """Keys of the config.json that are null there, for which TOML has no word."""
 
     def __attrs_post_init__(self) -> None:
         if self.file is not None:
-            object.__setattr__(self, "config", {**_read(self.file), **self.config})
+            there = _read(self.file)
+            null = tuple(key for key, value in there.items() if value is None and key not in self.config)
+            object.__setattr__(self, "config", {**_table(there), **self.config})
+            object.__setattr__(self, "null", tuple(dict.fromkeys((*self.null, *null))))
             object.__setattr__(self, "file", None)
         if not self.config:
             object.__setattr__(self, "config", dict(_SMALL))
@@ -65,9 +72,6 @@ class AnyEncoder(Encoder):
     name = "transformers"
     Config = AnyEncoderConfig
     attention: ClassVar[frozenset[Attention]] = frozenset({"bidirectional", "causal", "mixed"})
-    transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        kind: {} for kind in ("next-token", "masked-next-token")
-    }
 
     def __init__(self, config: AnyEncoderConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -81,8 +85,23 @@ class AnyEncoder(Encoder):
         self.width = int(self.architecture.hidden_size)
         if not isinstance(embedding, nn.Embedding) or embedding.embedding_dim != self.width:
             raise FitError(f"{self._type}: its token embedding is not as wide as its hidden states")
+        self._only_fillers = False  # whether its mask says no more than where a row is filled
         self._takes = inspect.signature(self.model.forward).parameters.keys()
         self.able = self._abilities()
+
+    @property
+    def transformers_heads(self) -> Mapping[str, Mapping[str, str]]:  # type: ignore[override]
+        """Of what reads from the left, the embedding or a matrix; of what fills masks, where its parts are known."""
+        heads: dict[str, Mapping[str, str]] = {}
+        if self._type in PREDICTIONS:
+            heads["token"] = PREDICTIONS[self._type]
+        else:
+            heads |= {kind: {} for kind in ("next-token", "masked-next-token")}
+        return heads
+
+    @property
+    def head_style(self) -> HeadStyle:
+        return style_of(self.architecture)
 
     @property
     def token_embedding(self) -> nn.Embedding:  # type: ignore[override]
@@ -109,7 +128,7 @@ class AnyEncoder(Encoder):
             seen = seen & (steps <= inputs.reach[places][:, None, :, None])
         seen = seen | torch.eye(len(steps), dtype=torch.bool, device=steps.device)  # what fills a row sees itself
         asked: dict[str, Any] = {"input_ids": torch.where(real, inputs.tokens[places], self._filler)}
-        asked["attention_mask"] = seen
+        asked["attention_mask"] = real.long() if self._only_fillers else seen
         if getattr(self.architecture, "type_vocab_size", 0) > 1 and inputs.segments is not None:
             asked["token_type_ids"] = torch.where(real, inputs.segments[places], 0)
         if "use_cache" in self._takes:
@@ -132,15 +151,18 @@ class AnyEncoder(Encoder):
             inputs, starts = pack(examples, attention=attention, filler=self._filler)
             return self._read(inputs)[starts[0] : starts[0] + len(tokens)]
 
+        def masked() -> bool:
+            try:
+                return torch.allclose(states(ids[:4], "causal"), states(ids[:4], "causal", ids), atol=1e-5)
+            except Exception:  # whatever it does with a mask of four dimensions
+                return False
+
         training = self.model.training
         kinds: tuple[Attention, ...] = ("bidirectional", "causal")
         self.model.eval()
         with torch.inference_mode():
-            try:
-                alone = states(ids[:4], "causal")
-            except Exception as error:  # whatever it does with a mask of four dimensions
-                raise FitError(f'a "{self._type}" cannot be told which token sees which: {error}') from error
-            if not torch.allclose(alone, states(ids[:4], "causal", ids), atol=1e-5):
+            self._only_fillers = not masked()  # then it reads as it always does
+            if self._only_fillers and not masked():
                 raise FitError(f'a "{self._type}" has no mask: what fills a row would change what is read')
             changed = {kind: not torch.equal(states(ids, kind)[:-1], states(other, kind)[:-1]) for kind in kinds}
         self.model.train(training)
@@ -191,14 +213,14 @@ class AnyEncoder(Encoder):
         table["num_attention_heads"] = heads
         if hasattr(own, "num_key_value_heads"):
             table["num_key_value_heads"] = next(n for n in range(own.num_key_value_heads, 0, -1) if heads % n == 0)
-        return AnyEncoderConfig(config=table)
+        return AnyEncoderConfig(config=table, null=self.config.null)
 
     def transformers_config(self, attention: Attention) -> Mapping[str, Any]:
         own: dict[str, Any] = self.architecture.to_diff_dict()
         return {
             **{k: v for k, v in own.items() if k not in HELPERS},
             "model_type": self._type,
-            "tie_word_embeddings": True,
+            "tie_word_embeddings": self.head_style.tied,
         }
 
     def transformers_names(self) -> Mapping[str, Renamed]:
@@ -211,7 +233,9 @@ def _read(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"file: {path} cannot be read: {error}") from None
-    return _table(found)
+    if not isinstance(found, dict):
+        raise ValueError(f'file: {path}: expected an object such as {{"model_type": "llama"}}')
+    return found
 
 
 def _architecture(config: AnyEncoderConfig, vocabulary: Vocabulary) -> PreTrainedConfig:
@@ -219,8 +243,9 @@ def _architecture(config: AnyEncoderConfig, vocabulary: Vocabulary) -> PreTraine
         raise FitError("config: auto_map names code that comes with the model, which is not run")
     fields = {key: value for key, value in config.config.items() if key != "model_type"}
     special = {f"{role}_token_id": vocabulary.special.get(role) for role in ("pad", "bos", "eos")}
+    fields = {**special, **dict.fromkeys(config.null), **fields}
     try:
-        made = AutoConfig.for_model(config.config["model_type"], **{**special, **fields}, vocab_size=vocabulary.size)
+        made = AutoConfig.for_model(config.config["model_type"], **fields, vocab_size=vocabulary.size)
     except Exception as error:  # each config checks itself, by errors of many kinds
         raise FitError(f"config: {str(error).partition(chr(10))[0]:.300}") from error
     kinds = set(getattr(made, "layer_types", None) or ())

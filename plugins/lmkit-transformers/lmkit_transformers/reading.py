@@ -2,114 +2,121 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
+import attrs
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
-from lmkit.errors import DataError, FitError
+from lmkit.errors import FitError
 from lmkit.interfaces import Imported, Tokenizer, Trained, Workshop
 from lmkit_transformers.compare import difference
-from lmkit_transformers.encoder import HELPERS, AnyEncoderConfig
+from lmkit_transformers.encoder import HELPERS, AnyEncoder, AnyEncoderConfig
+from lmkit_transformers.folder import Stored, check_weights, find_tokenizer, read_config, read_model
 from lmkit_transformers.kinds import KINDS, HeadKind
-from lmkit_transformers.tokenizer import AnyTokenizer, read_tokenizer
-from lmkit_transformers.tokens import TEXTS
-from lmkit_transformers.weights import body_of, take
+from lmkit_transformers.weights import body_of, head_of, take
 
-_READS = {"dtype": torch.float32, "local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
 _OF_HEADS = ("id2label", "label2id", "num_labels", "problem_type", "finetuning_task")
 _PRETRAINING = {"BertForPreTraining": "token"}
 """Classes that no Auto class of a kind has, whose head of that kind another class loads."""
+_OF_DROPPING = ("dropout", "dropout_prob", "dropout_rate", "pdrop", "hidden_dropout", "attention_dropout")
+
+
+@attrs.frozen(eq=False)
+class _Source:
+    """What is read."""
+
+    folder: Path
+    workshop: Workshop
+    tokenizer: Tokenizer
+    config: PreTrainedConfig
 
 
 def read_folder(folder: Path, workshop: Workshop) -> Imported:
     """The model in `folder`, head included where lmkit has one that gives the same scores."""
-    config = _config(folder)
-    if not any(folder.glob("*.safetensors")):
-        stored = " (a .bin file is a pickle, which can run code, and is not read)" if any(folder.glob("*.bin")) else ""
-        raise DataError(f"{folder}: no .safetensors file{stored}")
-    _check_shards(folder)
-    tokenizer = _tokenizer(folder, config, workshop)
-    # of the class itself: a variant that inherits it may compute something else
-    native = {vars(cls).get("transformers_type"): use for use, cls in workshop.encoders.items()}
-    use = native.get(config.model_type, "transformers")
-    encoder = workshop.encoders[use]
-    if use == "transformers":
-        shape: Any = _general(config)
-    else:
-        shape = encoder.from_transformers(config.to_dict())
+    config = read_config(folder)
+    check_weights(folder)
+    source = _Source(folder, workshop, find_tokenizer(folder, config, workshop), config)
     name = _kind(config)
-    if name in (None, "embedding") or (KINDS[name].needs_head and name not in encoder.transformers_heads):
-        return _without_head(folder, workshop, tokenizer, use, shape, config)
-    model = _built(workshop, tokenizer, use, shape, name, config)
+    stored = read_model(KINDS[name or "embedding"].auto, folder)
+    use, shape, notes = _encoder(source, stored)
+    if name in (None, "embedding"):
+        return _without_head(source, use, shape, notes)
     try:
-        return Imported(model=model, notes=_filled(folder, model, KINDS[name]))
+        model = _built(source, use, shape, name)
+        if KINDS[name].needs_head and name not in model.encoder.transformers_heads:
+            return _without_head(source, use, shape, notes)
+        return Imported(model=model, notes=[*notes, *_filled(source, model, KINDS[name], stored)])
     except FitError:
-        if use != "transformers":
+        if use != AnyEncoder.name:
             raise
-        return _without_head(folder, workshop, tokenizer, use, shape, config)  # one that is not tied to the embedding
+        return _without_head(source, use, shape, notes)  # its head computes what none of lmkit's does
 
 
-def _without_head(
-    folder: Path, workshop: Workshop, tokenizer: Tokenizer, use: str, shape: Any, config: PreTrainedConfig
-) -> Imported:
+def _encoder(source: _Source, stored: Stored) -> tuple[str, Any, list[str]]:
+    """Which encoder reads it, its Config, and sentences on what is not as it was."""
+    config, encoders = source.config, source.workshop.encoders
+    # of the class itself: a variant that inherits it may compute something else
+    native = {vars(cls).get("transformers_type"): use for use, cls in encoders.items()}
+    use = native.get(config.model_type, AnyEncoder.name)
+    if use == AnyEncoder.name:
+        return use, _general(config, tied=stored.tied), []
+    said = config.to_dict() | {"tie_word_embeddings": stored.tied}
+    try:
+        shape = encoders[use].from_transformers(said)
+    except FitError as error:
+        try:
+            return AnyEncoder.name, _general(config, tied=stored.tied), [f"{source.folder}: {error}; read as it is"]
+        except FitError:
+            raise error from None
+    rates = {key: value for key, value in said.items() if key.endswith(_OF_DROPPING) and isinstance(value, float)}
+    rates = {key: value for key, value in rates.items() if not key.startswith(("classifier", "summary"))}
+    if len(set(rates.values())) > 1:
+        several = ", ".join(f"{key} {value:g}" for key, value in sorted(rates.items()))
+        return use, shape, [f"{source.folder}: it drops out by {several}; here all by {shape.dropout:g}"]
+    return use, shape, []
+
+
+def _without_head(source: _Source, use: str, shape: Any, notes: Sequence[str]) -> Imported:
     """The encoder alone, for embeddings and for fine-tuning."""
-    if workshop.encoders[use].takes_context:
-        able = ", ".join(workshop.encoders[use].transformers_heads)
+    folder, config, encoder = source.folder, source.config, source.workshop.encoders[use]
+    if encoder.takes_context:
+        able = ", ".join(encoder.transformers_heads)
         raise FitError(f"{folder}: a {config.model_type} is imported with its head only, of kind {able}")
-    model = _built(workshop, tokenizer, use, shape, "embedding", config)
-    notes = _filled(folder, model, KINDS["embedding"])
+    model = _built(source, use, shape, "embedding")
+    found = [*notes, *_filled(source, model, KINDS["embedding"], read_model(AutoModel, folder))]
     if _kind(config) != "embedding":
         which = ", ".join(config.architectures or ["a class that is not named"])
-        notes = [f"{folder}: lmkit has no head like that of {which}: it is left out", *notes]
-    return Imported(model=model, notes=notes)
+        found.append(f"{folder}: lmkit has no head like that of {which}: it is left out")
+    return Imported(model=model, notes=found)
 
 
-def _filled(folder: Path, model: Trained, kind: HeadKind) -> list[str]:
-    """Give `model` the weights in `folder`; a sentence on those that are not there.
+def _filled(source: _Source, model: Trained, kind: HeadKind, stored: Stored) -> list[str]:
+    """Give `model` the weights in the folder; sentences on those that are not there, or have no place.
 
     Raises FitError where it then gives other scores.
     """
-    twin, lacks = _loaded(AutoModel, folder)
-    body, head = body_of(twin, lacks), dict[str, torch.Tensor]()
+    folder, notes = source.folder, list[str]()
+    base = read_model(AutoModel, folder) if kind.needs_head else stored
+    body, head = body_of(base.model, base.lacks), dict[str, Any]()
     if kind.needs_head:
-        twin, lacks = _loaded(kind.auto, folder)
-        body |= body_of(twin, lacks)  # some classes call their base by another name, and AutoModel then finds nothing
-        head = {name: weight.detach() for name, weight in twin.state_dict().items() if name not in lacks}
+        body |= body_of(stored.model, stored.lacks)  # some classes call their base otherwise: AutoModel finds nothing
+        head = head_of(stored.model, stored.lacks)
+        prefix = f"{stored.model.base_model_prefix}."
+        if spare := [name for name in stored.spare if name.removeprefix(prefix) not in body]:
+            notes.append(f"{folder}: {_some(spare)} have no place here: left out")
     fresh = take(model, body, head)
-    if not lacks:
-        difference(model, kind, twin)
-    some = f"{', '.join(fresh[:3])}{f' and {len(fresh) - 3} more' if len(fresh) > 3 else ''}"
-    return [f"{folder}: it has no {some}: these are as they were drawn"] if fresh else []
+    if fresh:
+        notes.append(f"{folder}: it has no {_some(fresh)}: these are as they were drawn")
+    of_pooler = [name for name in stored.lacks if "pooler" in name.split(".")]
+    if len(of_pooler) == len(stored.lacks) and (kind.of_tokens or not of_pooler):
+        difference(model, kind, stored.model)
+    return notes
 
 
-def _loaded(auto: Any, folder: Path) -> tuple[Any, set[str]]:
-    """A model of transformers, and which of its weights are not in the folder."""
-    try:
-        twin, info = auto.from_pretrained(folder, output_loading_info=True, ignore_mismatched_sizes=True, **_READS)
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise DataError(f"{folder}: model.safetensors cannot be read: {str(error).partition(chr(10))[0]}") from error
-    if wrong := sorted(info["mismatched_keys"]):
-        name, stored, wanted = wrong[0]
-        raise DataError(
-            f"{folder}: {name} has the shape {list(stored)} in model.safetensors, but {list(wanted)} by config.json"
-        )
-    return twin, set(info["missing_keys"])
-
-
-def _config(folder: Path) -> PreTrainedConfig:
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # each config checks itself, by errors of many kinds
-        raise DataError(f"{folder / 'config.json'}: {str(error).partition(chr(10))[0]}") from error
-    if getattr(config, "auto_map", None):
-        raise FitError(f"{folder}: its model is code of its own (auto_map), which is not run")
-    assert isinstance(config, PreTrainedConfig)
-    return config
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:3])} and {len(names) - 3} more" if len(names) > 3 else ", ".join(names)
 
 
 def _kind(config: PreTrainedConfig) -> str | None:
@@ -127,36 +134,9 @@ def _kind(config: PreTrainedConfig) -> str | None:
     return None
 
 
-def _tokenizer(folder: Path, config: PreTrainedConfig, workshop: Workshop) -> Tokenizer:
-    """An installed tokenizer that reads the folder's files and gives the same ids; else the one that reads any."""
-    if not (folder / "tokenizer.json").is_file():
-        raise DataError(f"{folder}: no tokenizer.json; without it, transformers would make up a vocabulary")
-    theirs = read_tokenizer(folder)
-    for cls in workshop.tokenizers.values():
-        made = None
-        with suppress(Exception):  # whatever a tokenizer says of files that are not its own
-            made = None if cls is AnyTokenizer else cls.load(folder)
-        if made is not None and made.vocabulary.size == config.vocab_size and _same(made, theirs, config):
-            return made
-    return AnyTokenizer(theirs, size=max(config.vocab_size, len(theirs)))
-
-
-def _same(ours: Tokenizer, theirs: Any, config: PreTrainedConfig) -> bool:
-    """Whether both give the same ids; a model of two halves reads the text and its end, and nothing before it."""
-    end = [config.eos_token_id] if getattr(config, "is_encoder_decoder", False) else None
-    for text in TEXTS:
-        ids = ours.encode(text).ids
-        wanted = ours.wrap(ids).ids.tolist() if end is None else [*ids.tolist(), *end]
-        if theirs(text)["input_ids"] != wanted:
-            return False
-    return True
-
-
-def _built(
-    workshop: Workshop, tokenizer: Tokenizer, use: str, shape: Any, name: str, config: PreTrainedConfig
-) -> Trained:
+def _built(source: _Source, use: str, shape: Any, name: str) -> Trained:
     """A model with fresh weights and the head that a folder has."""
-    kind, chosen = KINDS[name].made_by
+    config, (kind, chosen) = source.config, KINDS[name].made_by
     options: dict[str, Any] = {kind: chosen}
     causal = not _looks_both_ways(config)
     labels = [config.id2label[n] for n in sorted(config.id2label)]
@@ -168,7 +148,7 @@ def _built(
         options |= {"several": True}
     if name in ("classify", "regress") and getattr(config, "classifier_pooling", None) == "mean":
         options |= {"pooling": "mean"}
-    return workshop.build(tokenizer, use, shape, **options)
+    return source.workshop.build(source.tokenizer, use, shape, **options)
 
 
 def _looks_both_ways(config: PreTrainedConfig) -> bool:
@@ -179,25 +159,16 @@ def _looks_both_ways(config: PreTrainedConfig) -> bool:
     return type(config) not in causal or (type(config) in masked and not getattr(config, "is_decoder", False))
 
 
-def _general(config: PreTrainedConfig) -> AnyEncoderConfig:
+def _general(config: PreTrainedConfig, *, tied: bool) -> AnyEncoderConfig:
     """What differs from the defaults of its type; raises FitError where that does not say all of it."""
-    plain = {key: value for key, value in config.to_diff_dict().items() if key not in _OF_HEADS}
-    shape = AnyEncoderConfig(config={**plain, "model_type": config.model_type})
-    again = AutoConfig.for_model(config.model_type, **{k: v for k, v in shape.config.items() if k != "model_type"})
-    before, after = config.to_dict(), again.to_dict()
-    lost = [key for key in before if key not in (*_OF_HEADS, *HELPERS) and before[key] != after.get(key)]
+    plain: Mapping[str, Any] = config.to_diff_dict() | {"tie_word_embeddings": tied}
+    plain = {key: value for key, value in plain.items() if key not in (*_OF_HEADS, *HELPERS)}
+    null = tuple(key for key, value in plain.items() if value is None)
+    shape = AnyEncoderConfig(config={**plain, "model_type": config.model_type}, null=null)
+    fields = {key: value for key, value in plain.items() if key != "model_type"}
+    before, after = config.to_dict(), AutoConfig.for_model(config.model_type, **fields).to_dict()
+    ours = (*_OF_HEADS, *HELPERS, "tie_word_embeddings")
+    lost = [key for key in before if key not in ours and before[key] != after.get(key)]
     if lost:
         raise FitError(f"config.json: {lost[0]} is {before[lost[0]]!r}, which a config of lmkit cannot say")
     return shape
-
-
-def _check_shards(folder: Path) -> None:
-    """Raise DataError where an index names files that are not weights of this very folder."""
-    for index in folder.glob("*.index.json"):
-        try:
-            named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise DataError(f"{index}: cannot be read: {error}") from error
-        for name in named:
-            if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
-                raise DataError(f"{index}: names {name!r}; expected a .safetensors file beside it")

@@ -13,6 +13,9 @@ from lmkit.interfaces import Trained
 from lmkit.parts.renaming import from_transformers, to_transformers
 from lmkit_transformers.kinds import KINDS, range_of
 
+_MATRIX = "weight"
+"""What a vocabulary head that is not tied calls its own matrix; each class of transformers has another name for it."""
+
 
 def fill(twin: PreTrainedModel, model: Trained) -> list[str]:
     """Give `twin` the weights of `model`; returns the names of those that its class has no place for.
@@ -29,14 +32,20 @@ def fill(twin: PreTrainedModel, model: Trained) -> list[str]:
     head = {renamed(name, its_names): weight for name, weight in _head(model).items()}
     given |= head
     there = twin.state_dict()
-    left_out = sorted(given.keys() - there.keys())
+    left_out = sorted(given.keys() - there.keys() - {_MATRIX})
     homeless = [name for name in left_out if name in head]
     if homeless and KINDS[model.objective.head_kind].needs_head:
         raise FitError(f"transformers' {type(twin).__name__} has no place for the head's {', '.join(homeless)}")
+    own_matrix = head.get(_MATRIX)
     twin.load_state_dict({name: given[name] for name in given.keys() & there.keys()}, strict=False)
-    twin.tie_weights()
+    if own_matrix is None:
+        twin.tie_weights()
+    else:
+        twin.get_output_embeddings().weight = nn.Parameter(own_matrix)
     now = twin.state_dict()
     filled = {now[name].data_ptr() for name in given.keys() & there.keys()}
+    if own_matrix is not None:
+        filled.add(own_matrix.data_ptr())
     for name, weight in now.items():
         if weight.data_ptr() not in filled and name in dict(twin.named_parameters()):
             if not name.endswith(".bias"):
@@ -91,13 +100,22 @@ def renamed(name: str, names: Mapping[str, str]) -> str:
     return f"{names[module]}.{last}" if module in names else name
 
 
+def head_of(twin: PreTrainedModel, lacks: Collection[str]) -> dict[str, Tensor]:
+    """All weights of a model but those that it `lacks`, its scores' matrix by lmkit's name too."""
+    head = {name: weight.detach() for name, weight in twin.state_dict().items() if name not in lacks}
+    output = twin.get_output_embeddings()
+    return head if output is None else {_MATRIX: output.weight.detach(), **head}
+
+
 def body_of(twin: PreTrainedModel, lacks: Collection[str]) -> dict[str, Tensor]:
     """The weights of a model's base, without its prefix, but for those that it `lacks`; tied ones once."""
-    prefix = _prefix(twin)
+    prefix, output = _prefix(twin), twin.get_output_embeddings()
+    own = output is not None and output.weight is not twin.get_input_embeddings().weight
+    of_scores = output.weight if own else None  # some classes are a base and have a head as well
     return {
         name.removeprefix(prefix): weight.detach()
         for name, weight in twin.named_parameters()
-        if name.startswith(prefix) and name not in lacks
+        if name.startswith(prefix) and name not in lacks and weight is not of_scores
     }
 
 

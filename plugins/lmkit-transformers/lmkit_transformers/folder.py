@@ -1,0 +1,120 @@
+"""Folder: what a folder of transformers holds, by its files alone; nothing is fetched, no code of its own runs."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import attrs
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
+
+from lmkit.errors import DataError, FitError
+from lmkit.interfaces import Tokenizer, Workshop
+from lmkit_transformers.tokenizer import AnyTokenizer, read_tokenizer
+from lmkit_transformers.tokens import TEXTS
+
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}
+_OLDER = ("vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+"""Files from which transformers makes a tokenizer.json where there is none."""
+
+
+@attrs.frozen(eq=False)
+class Stored:
+    """A model of transformers as a folder has it."""
+
+    model: Any
+    lacks: frozenset[str]
+    """Weights of the class that the folder has not."""
+    spare: tuple[str, ...]
+    """Weights of the folder that the class has no place for."""
+
+    @property
+    def tied(self) -> bool:
+        """Whether scores of the vocabulary are by the token embedding, whatever the config says."""
+        output = self.model.get_output_embeddings()
+        return output is None or output.weight.data_ptr() == self.model.get_input_embeddings().weight.data_ptr()
+
+
+def read_config(folder: Path) -> PreTrainedConfig:
+    """Raises FitError for one that names code which comes with the model."""
+    try:
+        config = AutoConfig.from_pretrained(folder, **_LOCAL)
+    except Exception as error:  # each config checks itself, by errors of many kinds
+        raise DataError(f"{folder / 'config.json'}: {str(error).partition(chr(10))[0]}") from error
+    if getattr(config, "auto_map", None):
+        raise FitError(f"{folder}: its model is code of its own (auto_map), which is not run")
+    assert isinstance(config, PreTrainedConfig)
+    return config
+
+
+def read_model(auto: Any, folder: Path) -> Stored:
+    """The model, in float32, by the class that `auto` finds for it."""
+    options = {**_LOCAL, "dtype": torch.float32, "use_safetensors": True, "ignore_mismatched_sizes": True}
+    try:
+        model, info = auto.from_pretrained(folder, output_loading_info=True, **options)
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise DataError(f"{folder}: model.safetensors cannot be read: {str(error).partition(chr(10))[0]}") from error
+    if wrong := sorted(info["mismatched_keys"]):
+        name, stored, wanted = wrong[0]
+        raise DataError(
+            f"{folder}: {name} has the shape {list(stored)} in model.safetensors, but {list(wanted)} by config.json"
+        )
+    return Stored(model, frozenset(info["missing_keys"]), tuple(sorted(info["unexpected_keys"])))
+
+
+def check_weights(folder: Path) -> None:
+    """Raise DataError where there are none, or where an index names files that are not weights of this very folder."""
+    if not any(folder.glob("*.safetensors")):
+        stored = " (a .bin file is a pickle, which can run code, and is not read)" if any(folder.glob("*.bin")) else ""
+        raise DataError(f"{folder}: no .safetensors file{stored}")
+    for index in folder.glob("*.index.json"):
+        try:
+            named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+            raise DataError(f"{index}: cannot be read: {error}") from error
+        for name in named:
+            if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+                raise DataError(f"{index}: names {name!r}; expected a .safetensors file beside it")
+
+
+def find_tokenizer(folder: Path, config: PreTrainedConfig, workshop: Workshop) -> Tokenizer:
+    """An installed tokenizer that reads the folder's files and gives the same ids; else the one that reads any."""
+    with TemporaryDirectory() as place:
+        files = folder if (folder / "tokenizer.json").is_file() else _converted(folder, Path(place))
+        theirs = read_tokenizer(files)
+        for cls in workshop.tokenizers.values():
+            made = None
+            with suppress(Exception):  # whatever a tokenizer says of files that are not its own
+                made = None if cls is AnyTokenizer else cls.load(files)
+            if made is not None and made.vocabulary.size == config.vocab_size and _same(made, theirs, config):
+                return made
+    return AnyTokenizer(theirs, size=max(config.vocab_size, len(theirs)))
+
+
+def _converted(folder: Path, place: Path) -> Path:
+    """A folder with a tokenizer.json, made of files that are older than it."""
+    if not any((folder / name).is_file() for name in _OLDER):
+        raise DataError(f"{folder}: no tokenizer.json; without it, transformers would make up a vocabulary")
+    try:
+        AutoTokenizer.from_pretrained(folder, **_LOCAL).save_pretrained(place)
+    except Exception as error:  # transformers, tokenizers and sentencepiece raise nothing more exact
+        raise DataError(
+            f"{folder}: no tokenizer.json, and none can be made of what is there: {str(error).partition(chr(10))[0]}"
+        ) from error
+    return place
+
+
+def _same(ours: Tokenizer, theirs: Any, config: PreTrainedConfig) -> bool:
+    """Whether both give the same ids; a model of two halves reads the text and its end, and nothing before it."""
+    end = [config.eos_token_id] if getattr(config, "is_encoder_decoder", False) else None
+    for text in TEXTS:
+        ids = ours.encode(text).ids
+        wanted = ours.wrap(ids).ids.tolist() if end is None else [*ids.tolist(), *end]
+        if theirs(text)["input_ids"] != wanted:
+            return False
+    return True
