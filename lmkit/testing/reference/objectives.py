@@ -14,7 +14,7 @@ from lmkit.batch import Attention, Example, Packed, pack
 from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, Objective, Vocabulary
 from lmkit.parts.heads import VocabularyHead
-from lmkit.parts.losses import cross_entropy_sum
+from lmkit.parts.losses import LossConfig
 from lmkit.parts.scored import ScoredBatch
 
 
@@ -60,9 +60,8 @@ class _Predicting(Objective[ScoredBatch]):
 
     def loss(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:
         assert isinstance(head, VocabularyHead)
-        features = head.transform(encoder(batch.inputs)[batch.scored])
-        embedding = encoder.token_embedding.weight
-        return {"loss": cross_entropy_sum(features, embedding, batch.targets, bias=head.bias, weights=batch.weights)}
+        hidden, embedding = encoder(batch.inputs)[batch.scored], encoder.token_embedding.weight
+        return {"loss": head.loss_sum(hidden, embedding, batch.targets, batch.weights, LossConfig())}
 
     def measure(self, encoder: Encoder, head: nn.Module, batch: ScoredBatch) -> dict[str, Tensor]:
         logits = head(encoder(batch.inputs)[batch.scored], encoder.token_embedding.weight)

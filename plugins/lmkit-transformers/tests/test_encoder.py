@@ -60,9 +60,6 @@ def test_attention_that_an_architecture_has_not_is_refused() -> None:
     inputs, _ = pack([Example(tokens=np.array([7, 8, 9]), lengths=(3,))], attention="bidirectional", filler=0)
     with pytest.raises(FitError, match='a "llama" of transformers reads with causal attention, not bidirectional'):
         encoder(inputs)
-    mamba = {"model_type": "mamba", "hidden_size": 32, "num_hidden_layers": 1, "state_size": 4}
-    with pytest.raises(FitError, match='a "mamba" cannot be told which token sees which'):
-        AnyEncoder(AnyEncoderConfig(config=mamba), VOCABULARY)
     with pytest.raises(FitError, match='a "fnet" has no mask'):
         AnyEncoder(AnyEncoderConfig(config={**ROBERTA, "model_type": "fnet"}), VOCABULARY)
     with pytest.raises(FitError, match='a "t5" is not one stack'):
@@ -73,6 +70,19 @@ def test_attention_that_an_architecture_has_not_is_refused() -> None:
         AnyEncoder(AnyEncoderConfig(config={"model_type": "nobody"}), VOCABULARY)
     with pytest.raises(FitError, match="hidden_size"):
         AnyEncoder(AnyEncoderConfig(config={**LLAMA, "hidden_size": "32"}), VOCABULARY)
+
+
+def test_architectures_that_know_a_mask_of_fillers_only_read_as_they_always_do() -> None:
+    mamba = {"model_type": "mamba", "hidden_size": 32, "num_hidden_layers": 1, "state_size": 4}
+    mpnet = {**ROBERTA, "model_type": "mpnet"}
+    for table, able in ((mamba, "causal"), (mpnet, "bidirectional")):
+        encoder = AnyEncoder(AnyEncoderConfig(config=table), VOCABULARY).eval()
+        assert encoder.able == {able}
+        examples = [Example(tokens=np.arange(5, 5 + n), lengths=(n,)) for n in (9, 4)]
+        inputs, starts = pack(examples, attention=able, filler=VOCABULARY.special["pad"])  # type: ignore[arg-type]
+        with torch.no_grad():
+            alone = encoder.model(torch.arange(5, 9)[None]).last_hidden_state[0]
+            assert torch.allclose(encoder(inputs)[starts[1] : starts[1] + 4], alone, atol=1e-5)
 
 
 def test_a_config_remembers_the_file_that_it_is_from(tmp_path: Any) -> None:
