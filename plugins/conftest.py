@@ -19,6 +19,10 @@ def naughty_strings() -> list[str]:
 
 @pytest.fixture(scope="session")
 def hard_strings(data_folder: Path) -> list[str]:
+    return hard_texts(data_folder)
+
+
+def hard_texts(data_folder: Path) -> list[str]:
     """All naughty strings, Unicode's own tests of normalization and graphemes, and a declaration in many languages."""
     folder = data_folder / "hard_inputs"
     texts: list[str] = json.loads((folder / "blns.json").read_text(encoding="utf-8"))

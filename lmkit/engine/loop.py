@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lmkit.batch import Batch, Example
 from lmkit.engine.alarms import SPIKE_WINDOW, what_is_wrong
 from lmkit.engine.best import Judge, judged
+from lmkit.engine.compiled import compiled
 from lmkit.engine.device import Choices, deterministic, peak_flops
 from lmkit.engine.distributed import Processes
 from lmkit.engine.ema import WeightAverage
@@ -28,7 +29,7 @@ from lmkit.engine.state import Snapshot, State
 from lmkit.engine.step import Losses, StepResult, backward, clip, seed_dropout
 from lmkit.engine.validation import Validator
 from lmkit.engine.work import checkpoint_activations, count_flops
-from lmkit.errors import Interrupted, TrainingAlarm
+from lmkit.errors import FitError, Interrupted, TrainingAlarm
 
 
 @attrs.define(kw_only=True)
@@ -173,13 +174,15 @@ class Engine:
                 peak_flops=self._peak,
             )
         )
-        losses: Losses = self.model
-        if self.choices.compile:
-            losses = torch.compile(self.model, dynamic=False)
-            with self.choices.autocast():
-                sum(losses(batch).values()).backward()  # type: ignore[union-attr]
-            self.optimizer.zero_grad()
-        return losses
+        if not self.choices.compile:
+            return self.model
+        try:
+            return compiled(self.model, batch, self.choices)
+        except FitError as error:
+            if self.settings.compile == "on":
+                raise FitError(f'{error}; leave train.compile away, or set it to "off"') from error
+            self._emit(Alarm(step=self.state.step, message=f"{error}; training goes on without it", examples=[]))
+            return self.model
 
     def _plans(self, micro: int) -> Iterator[Plan]:
         """What each step to come is made of; `micro` examples a micro-batch."""

@@ -40,7 +40,9 @@ class RootMeanSquareNorm(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         wide = states.float()
         scaled = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return self.weight * scaled.to(states.dtype)
+        # Rounded once, at the end: rounded before the weight, as transformers does in bf16, inductor's kernels for
+        # processors (torch 2.13) make gradients that are not numbers.
+        return (self.weight * scaled).to(states.dtype)
 
 
 def draw_weights(module: nn.Module, deviation: float) -> None:

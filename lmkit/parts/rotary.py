@@ -19,7 +19,9 @@ def rotation(positions: Tensor, row_tokens: int, head_width: int, theta: float) 
 
 def rotated(states: Tensor, by: Rotation) -> Tensor:
     """[R, H, L, D] queries or keys, each turned by its position; in float32, and back."""
-    cosine, sine = by
-    wide = states.float()
-    first, second = wide.chunk(2, dim=-1)
-    return (wide * cosine + torch.cat([-second, first], dim=-1) * sine).to(states.dtype)
+    # Each half by itself: of one product of the whole, inductor's kernel for processors (torch 2.13) reads what nobody
+    # wrote, and gradients in bf16 are not numbers.
+    cosine, sine = (part.chunk(2, dim=-1)[0] for part in by)
+    first, second = states.float().chunk(2, dim=-1)
+    turned = torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+    return turned.to(states.dtype)

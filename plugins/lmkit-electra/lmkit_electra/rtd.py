@@ -137,5 +137,5 @@ class ReplacedTokenDetection(Objective[ElectraBatch]):
             places = torch.where(batch.weights > 0, batch.scored, len(batch.original))
             longer = F.pad(batch.original, (0, 1)).scatter(0, places, drawn)
             tokens = longer[:-1]
-        logits = head.discriminate(encoder(attrs.evolve(batch.inputs, tokens=tokens))).float()
+        logits = head.discriminate(encoder(batch.inputs.with_tokens(tokens))).float()
         return generator, logits, (tokens != batch.original).float()

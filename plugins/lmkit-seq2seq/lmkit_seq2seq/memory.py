@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import NamedTuple, Self
 
-import attrs
 import torch
 from torch import Tensor
 
@@ -13,22 +12,21 @@ from lmkit.batch import Packed
 from lmkit.parts.attention import KeyValueCache
 
 
-@attrs.frozen(eq=False)
-class Places:
-    """Where each sequence's tokens lie in a packed batch."""
+class Places(NamedTuple):
+    """Where each sequence's tokens lie in a packed batch; a tuple, into which torch.compile sees."""
 
-    index: Tensor
+    at: Tensor
     """[S, L] of the T tokens; what is beyond a sequence's end repeats its last token."""
     real: Tensor
     """[S, L] whether a place is one of the sequence's own."""
 
     def gather(self, states: Tensor) -> Tensor:
         """[T, W] -> [S, L, W]."""
-        return states[self.index]
+        return states[self.at]
 
     def scatter(self, states: Tensor, tokens: int) -> Tensor:
         """[S, L, W] -> [T, W], with zeros where no sequence lies."""
-        places = torch.where(self.real, self.index, tokens).flatten()  # what is not real goes behind the end
+        places = torch.where(self.real, self.at, tokens).flatten()  # what is not real goes behind the end
         laid = states.new_zeros(tokens + 1, states.shape[-1])
         return laid.index_copy(0, places, states.flatten(0, 1))[:tokens]
 
@@ -40,8 +38,7 @@ def places_of(packed: Packed) -> Places:
     return Places(torch.minimum(index, packed.last[:, None]), index <= packed.last[:, None])
 
 
-@attrs.frozen(eq=False)
-class Memory:
+class Memory(NamedTuple):
     """The context's states, by sequence."""
 
     states: Tensor

@@ -136,7 +136,7 @@ class Block(nn.Module):
 
     def _across(self, hidden: Tensor, memory: Memory, places: Places, drop: float) -> Tensor:
         """[T, heads * D]: what each token reads of its own sequence's memory; zero for filler."""
-        sequences, own = places.index.shape
+        sequences, own = places.at.shape
         query = split_heads(places.gather(self.memory_query(self.memory_norm(hidden))).flatten(0, 1), self.heads, own)
         key_value = self.memory_key_value(memory.states).flatten(0, 1).chunk(2, dim=-1)
         key, value = (split_heads(s, self.heads, memory.states.shape[1]) for s in key_value)

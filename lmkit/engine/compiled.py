@@ -1,0 +1,50 @@
+"""Compiled: a step that torch.compile built, once it was seen to compute what the model does by itself."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from lmkit.batch import Batch
+from lmkit.engine.device import Choices
+from lmkit.engine.step import Losses
+from lmkit.errors import FitError
+
+_NEAR = 0.05  # of the loss: rounding in bf16, and dropout, whose numbers a compiled step draws otherwise
+_ALIKE = 2.0  # times as long or as short a gradient may be, for the same reasons
+
+
+def compiled(model: nn.Module, batch: Batch, choices: Choices) -> Losses:
+    """The model's losses by kernels of its own, built now, for batches of this one's shape.
+
+    Raises FitError where torch cannot build them, or where they compute another loss or gradient of `batch`.
+    """
+    wanted = _loss_and_norm(model, model, batch, choices)
+    built: Losses = torch.compile(model, dynamic=False)
+    try:
+        found = _loss_and_norm(built, model, batch, choices)
+    except Exception as error:  # dynamo, inductor and the C++ compiler raise errors of many kinds
+        torch.compiler.reset()
+        first = str(error).strip().partition("\n")[0]
+        raise FitError(f"torch.compile cannot build this model: {type(error).__name__}: {first:.200}") from error
+    if all(torch.tensor(wanted).isfinite()):  # else the batch is to blame, and the first step tells
+        near = abs(found[0] - wanted[0]) <= _NEAR * max(1.0, abs(wanted[0]))
+        alike = wanted[1] / _ALIKE <= found[1] <= wanted[1] * _ALIKE
+        if not (near and alike):
+            raise FitError(
+                f"what torch.compile built computes a loss of {found[0]:.4f} and a gradient as long as {found[1]:.4g}, "
+                f"the model itself {wanted[0]:.4f} and {wanted[1]:.4g}"
+            )
+    return built
+
+
+def _loss_and_norm(losses: Losses, model: nn.Module, batch: Batch, choices: Choices) -> tuple[float, float]:
+    """The sum of a batch's losses and the length of its gradient, which is forgotten again."""
+    with choices.autocast():
+        loss = sum(losses(batch).values())
+    assert isinstance(loss, torch.Tensor)
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    model.zero_grad(set_to_none=True)
+    return loss.item(), norm.item()
