@@ -1,4 +1,4 @@
-"""Every encoder and every objective trains in a step that torch.compile built, in the precision of today's processors."""
+"""Every encoder and every objective trains in a step that torch.compile built, in bf16."""
 
 from __future__ import annotations
 
