@@ -1,5 +1,7 @@
 """One table: each deliberately wrong component fails the checks that are about its mistake, and no other check."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +45,18 @@ def test_a_wrong_component_passes_the_long_checks_that_are_not_about_it(
 ) -> None:
     if names := LONG - wrong & {check.name for check in checks(component, component.Config(), **more)}:
         assert not failed(component, more, names, set())
+
+
+def test_the_readme_of_plugins_says_what_is_so() -> None:
+    text = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## What the kit finds")[2].partition("## ")[0]
+    assert f"\n{sum(bool(wrong) for _, wrong, _ in TABLE)} components" in section
+    rows = [re.findall("`([a-z0-9_]+)`", line) for line in section.splitlines() if line.startswith("| ")][1:]
+    found = [wrong for _, wrong, _ in TABLE]
+    assert len(rows) > 15
+    for checks_named in rows:
+        assert checks_named
+        assert set(checks_named) <= set().union(*(wrong for wrong in found if wrong & set(checks_named)))
 
 
 def test_every_check_finds_a_mistake_of_the_table() -> None:
