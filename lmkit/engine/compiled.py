@@ -14,7 +14,17 @@ _NEAR = 0.05  # of the loss: rounding in bf16, and dropout, whose numbers a comp
 _ALIKE = 2.0  # times as long or as short a gradient may be, for the same reasons
 
 
-def compiled(model: nn.Module, batch: Batch, choices: Choices) -> Losses:
+def compiled(model: nn.Module, batch: Batch, choices: Choices, *, insist: bool) -> tuple[Losses, str | None]:
+    """The losses that torch builds; or the model's own, and why they are; to `insist` raises FitError instead."""
+    try:
+        return _built(model, batch, choices), None
+    except FitError as error:
+        if insist:
+            raise FitError(f'{error}; leave train.compile away, or set it to "off"') from error
+        return model, f"{error}; training goes on without it"
+
+
+def _built(model: nn.Module, batch: Batch, choices: Choices) -> Losses:
     """The model's losses by kernels of its own, built now, for batches of this one's shape.
 
     Raises FitError where torch cannot build them, or where they compute another loss or gradient of `batch`.

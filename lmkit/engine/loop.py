@@ -29,7 +29,7 @@ from lmkit.engine.state import Snapshot, State
 from lmkit.engine.step import Losses, StepResult, backward, clip, seed_dropout
 from lmkit.engine.validation import Validator
 from lmkit.engine.work import checkpoint_activations, count_flops
-from lmkit.errors import FitError, Interrupted, TrainingAlarm
+from lmkit.errors import Interrupted, TrainingAlarm
 
 
 @attrs.define(kw_only=True)
@@ -176,13 +176,10 @@ class Engine:
         )
         if not self.choices.compile:
             return self.model
-        try:
-            return compiled(self.model, batch, self.choices)
-        except FitError as error:
-            if self.settings.compile == "on":
-                raise FitError(f'{error}; leave train.compile away, or set it to "off"') from error
-            self._emit(Alarm(step=self.state.step, message=f"{error}; training goes on without it", examples=[]))
-            return self.model
+        losses, why_not = compiled(self.model, batch, self.choices, insist=self.settings.compile == "on")
+        if why_not:
+            self._emit(Alarm(step=self.state.step, message=why_not))
+        return losses
 
     def _plans(self, micro: int) -> Iterator[Plan]:
         """What each step to come is made of; `micro` examples a micro-batch."""

@@ -24,4 +24,4 @@ def test_a_killed_saver_leaves_the_old_checkpoint_or_the_new_one(run: Path, kill
     torn, steps = result.pop("torn"), result.pop("steps")
     assert result == {"kills": kills, "bad": 0, "lost": 0, "locked": 0}, done.stderr
     assert torn >= kills / 5, "hardly a save was hit: the kills came at the wrong time"
-    assert steps >= kills / 5, "hardly a save was made between the kills"
+    assert steps - 6 >= kills / 5, "hardly a save was made between the kills"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import lmkit
+from tests.run.exports import pretrained
 from tests.run.labelled import BOOK, TRAIN
 from tests.run.recipes import recipe, write_book
 
@@ -39,3 +40,16 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> lmkit.Run:
         "train": {**TRAIN, "steps": 20, "block_tokens": 32, "batch_tokens": 512},
     }
     return lmkit.pretrain(table, run=folder / "run", quiet=True)
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders with the files of a tokenizer."""
+    folders = {}
+    for encoder in ("bert", "gpt2"):
+        folder = tmp_path_factory.mktemp(encoder)
+        run = pretrained(folder, encoder, {"bert": "mlm", "gpt2": "clm"}[encoder])
+        (folder / "tokenizer").mkdir()
+        run.tokenizer.save(folder / "tokenizer")
+        folders[encoder] = folder / "tokenizer"
+    return folders
