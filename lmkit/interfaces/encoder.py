@@ -68,8 +68,6 @@ class Encoder(nn.Module, ABC):
     """Whether it reads a second Packed, as decoders of encoder-decoder models do."""
     transformers_type: ClassVar[str | None] = None
     """`model_type` of the architecture in transformers that computes the same, or None where there is none."""
-    transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {}
-    """Head kind -> each module or parameter of such a head -> what its model there calls it."""
 
     width: int
     """Size of a hidden state."""
@@ -99,6 +97,11 @@ class Encoder(nn.Module, ABC):
     def head_style(self) -> HeadStyle:
         """How heads on this encoder are built."""
         return HeadStyle()
+
+    @property
+    def transformers_heads(self) -> Mapping[str, Mapping[str, str]]:
+        """Head kind -> each module or parameter of such a head -> what its model in transformers calls it."""
+        return {}
 
     @property
     def pooler(self) -> nn.Module | None:

@@ -61,6 +61,11 @@ _PREDICTIONS = {
     "dense": "cls.predictions.transform.dense",
     "norm": "cls.predictions.transform.LayerNorm",
 }
+_HEADS: Mapping[str, Mapping[str, str]] = {
+    **dict.fromkeys(("token", "next-token", "masked-next-token"), _PREDICTIONS),
+    **{kind: {"dense": "classifier"} for kind in ("classify", "regress", "choice", "tag")},
+    "span": {"dense": "qa_outputs"},
+}
 
 
 class Bert(Encoder):
@@ -70,11 +75,6 @@ class Bert(Encoder):
     Config = BertConfig
     attention: ClassVar[frozenset[Attention]] = frozenset({"bidirectional", "causal", "mixed"})
     transformers_type = "bert"
-    transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        **dict.fromkeys(("token", "next-token", "masked-next-token"), _PREDICTIONS),
-        **{kind: {"dense": "classifier"} for kind in ("classify", "regress", "choice", "tag")},
-        "span": {"dense": "qa_outputs"},
-    }
 
     def __init__(self, config: BertConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -109,6 +109,10 @@ class Bert(Encoder):
     @property
     def layers(self) -> Sequence[nn.Module]:
         return tuple(self.blocks)
+
+    @property
+    def transformers_heads(self) -> Mapping[str, Mapping[str, str]]:
+        return _HEADS
 
     @property
     def head_style(self) -> HeadStyle:

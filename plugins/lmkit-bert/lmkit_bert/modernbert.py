@@ -77,6 +77,10 @@ _COUNTERPART = Counterpart(
     },
 )
 _CLASSIFIER = {"before.dense": "head.dense", "before.norm": "head.norm", "dense": "classifier"}
+_HEADS: Mapping[str, Mapping[str, str]] = {
+    "token": {"dense": "head.dense", "norm": "head.norm", "bias": "decoder.bias"},
+    **dict.fromkeys(("classify", "regress", "choice", "tag", "span"), _CLASSIFIER),
+}
 
 
 class ModernBert(Encoder):
@@ -86,10 +90,6 @@ class ModernBert(Encoder):
     Config = ModernBertConfig
     attention: ClassVar[frozenset[Attention]] = frozenset({"bidirectional", "causal", "mixed"})
     transformers_type = "modernbert"
-    transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "token": {"dense": "head.dense", "norm": "head.norm", "bias": "decoder.bias"},
-        **dict.fromkeys(("classify", "regress", "choice", "tag", "span"), _CLASSIFIER),
-    }
 
     def __init__(self, config: ModernBertConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -123,6 +123,10 @@ class ModernBert(Encoder):
     @property
     def layers(self) -> Sequence[nn.Module]:
         return tuple(self.blocks)
+
+    @property
+    def transformers_heads(self) -> Mapping[str, Mapping[str, str]]:
+        return _HEADS
 
     @property
     def head_style(self) -> HeadStyle:

@@ -57,6 +57,12 @@ _COUNTERPART = Counterpart(
         "tie_word_embeddings": True,
     },
 )
+_HEADS: Mapping[str, Mapping[str, str]] = {
+    **{kind: {} for kind in ("next-token", "masked-next-token")},
+    **{kind: {"dense": "score"} for kind in ("classify", "regress")},
+    "tag": {"dense": "classifier"},
+    "span": {"dense": "qa_outputs"},
+}
 
 
 class Gpt2(Encoder):
@@ -66,12 +72,6 @@ class Gpt2(Encoder):
     Config = Gpt2Config
     attention: ClassVar[frozenset[Attention]] = frozenset({"causal", "bidirectional", "mixed"})
     transformers_type = "gpt2"
-    transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        **{kind: {} for kind in ("next-token", "masked-next-token")},
-        **{kind: {"dense": "score"} for kind in ("classify", "regress")},
-        "tag": {"dense": "classifier"},
-        "span": {"dense": "qa_outputs"},
-    }
 
     def __init__(self, config: Gpt2Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -101,6 +101,10 @@ class Gpt2(Encoder):
     @property
     def layers(self) -> Sequence[nn.Module]:
         return tuple(self.blocks)
+
+    @property
+    def transformers_heads(self) -> Mapping[str, Mapping[str, str]]:
+        return _HEADS
 
     @property
     def head_style(self) -> HeadStyle:

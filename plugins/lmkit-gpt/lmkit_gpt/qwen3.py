@@ -72,6 +72,11 @@ _COUNTERPART = Counterpart(
     },
     only={"hidden_act": "silu", "attention_bias": False, "use_sliding_window": False},
 )
+_HEADS: Mapping[str, Mapping[str, str]] = {
+    **{kind: {} for kind in ("next-token", "masked-next-token")},
+    **{kind: {"dense": "score"} for kind in ("classify", "regress", "tag")},
+    "span": {"dense": "qa_outputs"},
+}
 
 
 class Qwen3(Encoder):
@@ -81,11 +86,6 @@ class Qwen3(Encoder):
     Config = Qwen3Config
     attention: ClassVar[frozenset[Attention]] = frozenset({"causal", "bidirectional", "mixed"})
     transformers_type = "qwen3"
-    transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        **{kind: {} for kind in ("next-token", "masked-next-token")},
-        **{kind: {"dense": "score"} for kind in ("classify", "regress", "tag")},
-        "span": {"dense": "qa_outputs"},
-    }
 
     def __init__(self, config: Qwen3Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -113,6 +113,10 @@ class Qwen3(Encoder):
     @property
     def layers(self) -> Sequence[nn.Module]:
         return tuple(self.blocks)
+
+    @property
+    def transformers_heads(self) -> Mapping[str, Mapping[str, str]]:
+        return _HEADS
 
     @property
     def head_style(self) -> HeadStyle:

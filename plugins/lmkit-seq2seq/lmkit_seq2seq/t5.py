@@ -72,6 +72,7 @@ _COUNTERPART = Counterpart(
         "tied": "tie_word_embeddings",
     },
 )
+_HEADS: Mapping[str, Mapping[str, str]] = {"seq2seq": {}, "tag": {"dense": "classifier"}}
 
 
 class T5(Encoder):
@@ -82,7 +83,6 @@ class T5(Encoder):
     attention: ClassVar[frozenset[Attention]] = frozenset({"causal", "bidirectional", "mixed"})
     takes_context = True
     transformers_type = "t5"
-    transformers_heads: ClassVar[Mapping[str, Mapping[str, str]]] = {"seq2seq": {}, "tag": {"dense": "classifier"}}
 
     def __init__(self, config: T5Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -121,6 +121,10 @@ class T5(Encoder):
     @property
     def layers(self) -> Sequence[nn.Module]:
         return (*self.encoder.blocks, *self.decoder.blocks)
+
+    @property
+    def transformers_heads(self) -> Mapping[str, Mapping[str, str]]:
+        return _HEADS
 
     @property
     def head_style(self) -> HeadStyle:

@@ -90,7 +90,7 @@ class AnyEncoder(Encoder):
         self.able = self._abilities()
 
     @property
-    def transformers_heads(self) -> Mapping[str, Mapping[str, str]]:  # type: ignore[override]
+    def transformers_heads(self) -> Mapping[str, Mapping[str, str]]:
         """Of what reads from the left, the embedding or a matrix; of what fills masks, where its parts are known."""
         heads: dict[str, Mapping[str, str]] = {}
         if self._type in PREDICTIONS:
@@ -151,19 +151,21 @@ class AnyEncoder(Encoder):
             inputs, starts = pack(examples, attention=attention, filler=self._filler)
             return self._read(inputs)[starts[0] : starts[0] + len(tokens)]
 
-        def masked() -> bool:
+        def unlike() -> str | None:
+            """Why it cannot be read beside what fills its row, or None."""
             try:
-                return torch.allclose(states(ids[:4], "causal"), states(ids[:4], "causal", ids), atol=1e-5)
-            except Exception:  # whatever it does with a mask of four dimensions
-                return False
+                alone, beside = states(ids[:4], "causal"), states(ids[:4], "causal", ids)
+            except Exception as error:  # whatever it does with a mask that it does not know
+                return f"it fails with a mask: {error}"
+            return None if torch.allclose(alone, beside, atol=1e-5) else "what fills a row would change what is read"
 
         training = self.model.training
         kinds: tuple[Attention, ...] = ("bidirectional", "causal")
         self.model.eval()
         with torch.inference_mode():
-            self._only_fillers = not masked()  # then it reads as it always does
-            if self._only_fillers and not masked():
-                raise FitError(f'a "{self._type}" has no mask: what fills a row would change what is read')
+            self._only_fillers = unlike() is not None  # then it reads as it always does
+            if self._only_fillers and (reason := unlike()):
+                raise FitError(f'a "{self._type}" has no mask that lmkit could use: {reason}')
             changed = {kind: not torch.equal(states(ids, kind)[:-1], states(other, kind)[:-1]) for kind in kinds}
         self.model.train(training)
         able: set[Attention] = {kind for kind in kinds if changed[kind] == (kind == "bidirectional")}

@@ -80,11 +80,10 @@ def _encoder(source: _Source, stored: Stored) -> tuple[str, Any, list[str]]:
 
 def _without_head(source: _Source, use: str, shape: Any, notes: Sequence[str]) -> Imported:
     """The encoder alone, for embeddings and for fine-tuning."""
-    folder, config, encoder = source.folder, source.config, source.workshop.encoders[use]
-    if encoder.takes_context:
-        able = ", ".join(encoder.transformers_heads)
+    folder, config, model = source.folder, source.config, _built(source, use, shape, "embedding")
+    if model.encoder.takes_context:
+        able = ", ".join(model.encoder.transformers_heads)
         raise FitError(f"{folder}: a {config.model_type} is imported with its head only, of kind {able}")
-    model = _built(source, use, shape, "embedding")
     found = [*notes, *_filled(source, model, KINDS["embedding"], read_model(AutoModel, folder))]
     if _kind(config) != "embedding":
         which = ", ".join(config.architectures or ["a class that is not named"])

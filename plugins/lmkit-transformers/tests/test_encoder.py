@@ -9,7 +9,7 @@ import pytest
 import torch
 from lmkit_transformers.encoder import AnyEncoder, AnyEncoderConfig
 
-from lmkit.batch import Example, pack
+from lmkit.batch import Attention, Example, pack
 from lmkit.errors import FitError
 from lmkit.testing import Check, conformance
 from lmkit.testing.reference import ByteTokenizer
@@ -60,7 +60,7 @@ def test_attention_that_an_architecture_has_not_is_refused() -> None:
     inputs, _ = pack([Example(tokens=np.array([7, 8, 9]), lengths=(3,))], attention="bidirectional", filler=0)
     with pytest.raises(FitError, match='a "llama" of transformers reads with causal attention, not bidirectional'):
         encoder(inputs)
-    with pytest.raises(FitError, match='a "fnet" has no mask'):
+    with pytest.raises(FitError, match='a "fnet" has no mask that lmkit could use: '):
         AnyEncoder(AnyEncoderConfig(config={**ROBERTA, "model_type": "fnet"}), VOCABULARY)
     with pytest.raises(FitError, match='a "t5" is not one stack'):
         AnyEncoder(AnyEncoderConfig(config={"model_type": "t5"}), VOCABULARY)
@@ -75,11 +75,12 @@ def test_attention_that_an_architecture_has_not_is_refused() -> None:
 def test_architectures_that_know_a_mask_of_fillers_only_read_as_they_always_do() -> None:
     mamba = {"model_type": "mamba", "hidden_size": 32, "num_hidden_layers": 1, "state_size": 4}
     mpnet = {**ROBERTA, "model_type": "mpnet"}
-    for table, able in ((mamba, "causal"), (mpnet, "bidirectional")):
+    cases: list[tuple[dict[str, Any], Attention]] = [(mamba, "causal"), (mpnet, "bidirectional")]
+    for table, able in cases:
         encoder = AnyEncoder(AnyEncoderConfig(config=table), VOCABULARY).eval()
         assert encoder.able == {able}
         examples = [Example(tokens=np.arange(5, 5 + n), lengths=(n,)) for n in (9, 4)]
-        inputs, starts = pack(examples, attention=able, filler=VOCABULARY.special["pad"])  # type: ignore[arg-type]
+        inputs, starts = pack(examples, attention=able, filler=VOCABULARY.special["pad"])
         with torch.no_grad():
             alone = encoder.model(torch.arange(5, 9)[None]).last_hidden_state[0]
             assert torch.allclose(encoder(inputs)[starts[1] : starts[1] + 4], alone, atol=1e-5)
