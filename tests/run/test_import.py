@@ -106,7 +106,10 @@ def test_what_a_person_names_is_fetched_without_pickles(
     monkeypatch.setattr("lmkit_transformers.format.snapshot_download", snapshot)
     with pytest.warns(UserWarning, match="it has no pooler"):
         run = lmkit.import_model("hub:somebody/bert", run=tmp_path / "run")
-    assert asked == [("somebody/bert", ["*.json", "*.safetensors"])]
+    [(name, patterns)] = asked
+    assert name == "somebody/bert"
+    assert not {"*", "*.bin", "*.py", "*.pkl", "*.txt"} & set(patterns)
+    assert {"*.json", "*.safetensors", "vocab.txt"} <= set(patterns)
     assert run.head_kind == "token"
     assert 'path = "hub:somebody/bert"' in (tmp_path / "run" / "config.toml").read_text()
 

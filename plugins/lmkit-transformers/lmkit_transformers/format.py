@@ -21,6 +21,8 @@ from lmkit_transformers.reading import read_folder
 from lmkit_transformers.tokens import check_tokenizer, save_tokenizer, special_ids
 from lmkit_transformers.weights import fill
 
+_FETCHED = ("*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model")
+
 
 class TransformersFormat(Format):
     """A folder that transformers loads without remote code, of encoders that say what they are called there."""
@@ -46,7 +48,7 @@ class TransformersFormat(Format):
     def fetch(self, name: str) -> Path:
         """What Hugging Face's hub has under `name`, without pickles and code, in its own cache."""
         try:
-            return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"], ignore_patterns=["*/*"]))
+            return Path(snapshot_download(name, allow_patterns=list(_FETCHED), ignore_patterns=["*/*"]))
         except (OSError, ValueError, HfHubHTTPError) as error:
             raise DataError(f"hub:{name}: cannot be fetched: {str(error).partition(chr(10))[0]}") from error
 
