@@ -18,6 +18,7 @@ WIDER = {"layers": 2, "width": 128, "heads": 2}
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # dynamo's own, where a graph breaks; it hides it
 @pytest.mark.skipif(can_compile("cpu") is not None, reason=f"torch.compile cannot work here: {can_compile('cpu')}")
 @pytest.mark.parametrize(("encoder", "objective"), PAIRS)
 def test_what_is_compiled_computes_what_the_model_does(tmp_path: Path, encoder: str, objective: str) -> None:

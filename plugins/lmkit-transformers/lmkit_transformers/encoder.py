@@ -134,8 +134,10 @@ class AnyEncoder(Encoder):
         if "use_cache" in self._takes:
             asked["use_cache"] = False
         hidden: Tensor = self.model(**asked).last_hidden_state
-        flat = hidden.new_zeros(inputs.tokens.numel(), self.width)
-        return flat.index_put((places[real],), hidden[real])
+        tokens = inputs.tokens.numel()
+        back = torch.where(real, places, tokens).flatten()  # what fills a row goes behind the end
+        flat = hidden.new_zeros(tokens + 1, self.width)
+        return flat.index_copy(0, back, hidden.flatten(0, 1))[:tokens]
 
     def _abilities(self) -> frozenset[Attention]:
         """Which attention it really reads with: whether a later token changes what stands before it, and should.
