@@ -58,6 +58,7 @@ def test_pretrained_runs_leave_and_come_back(tmp_path: Path, runs: Runs, pair: t
     assert found["largest_difference"] < 1e-5
     files = {path.name for path in (tmp_path / "out").iterdir()}
     assert files >= {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"}
+    assert len({path.stat().st_mode for path in (tmp_path / "out").iterdir()}) == 1, "read by some and not by others"
     assert ("generation_config.json" in files) == pair[1].startswith(("clm", "hybrid", "span"))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     if pair[1] not in ("rtd", "hybrid"):  # whose heads transformers knows nothing of

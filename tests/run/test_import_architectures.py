@@ -12,7 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 import lmkit
+from lmkit.config import read
 from tests.run.imports import IDS, SMALL, hidden, stored
+from tests.run.labelled import TRAIN, recipe, rows, write
 
 NATIVE: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "BertForPreTraining": ("bert", "bert", "token", {**SMALL, "hidden_act": "gelu_new"}),
@@ -87,6 +89,25 @@ def test_other_architectures_are_read_as_they_are(tmp_path: Path, tokenizers: di
     before, after = load_file(tmp_path / "theirs/model.safetensors"), load_file(tmp_path / "again/model.safetensors")
     assert before.keys() == after.keys()
     assert all(torch.equal(after[key], weight) for key, weight in before.items())
+
+
+@pytest.mark.parametrize("name", ["LlamaForCausalLM", "RobertaForMaskedLM", "MPNetForMaskedLM"])
+def test_other_architectures_are_fine_tuned_and_read_on(tmp_path: Path, tokenizers: dict[str, Path], name: str) -> None:
+    tokenizer, kind, fields = GENERAL[name]
+    stored(tmp_path / "theirs", tokenizers[tokenizer], name, **fields)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of poolers that the folder has not
+        run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+    table = recipe(write(tmp_path / "rows.jsonl", rows()))
+    table["task"]["attention"] = "causal" if kind == "next-token" else "bidirectional"
+    tuned = lmkit.finetune(run, table, run=tmp_path / "tuned", quiet=True)
+    assert next(tuned.predict(["The old fox was good."]))["label"] in ("good", "bad")
+    song = tmp_path / "song.txt"
+    song.write_text("Robin Hood in greenwood stood, and under a tree was he.\n" * 40)
+    parts = {part: read(tmp_path / "run" / "config.toml")[part] for part in ("tokenizer", "encoder", "objective")}
+    more = {"data": {"train": [str(song)], "document": "line"}}
+    more["train"] = {**TRAIN, "steps": 2, "block_tokens": 32, "batch_tokens": 256}
+    assert lmkit.pretrain({**parts, **more}, run=tmp_path / "on", start_from=run, quiet=True).step == 2
 
 
 UNTIED: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -86,7 +86,7 @@ class AnyEncoder(Encoder):
         if not isinstance(embedding, nn.Embedding) or embedding.embedding_dim != self.width:
             raise FitError(f"{self._type}: its token embedding is not as wide as its hidden states")
         self._only_fillers = False  # whether its mask says no more than where a row is filled
-        self._takes = inspect.signature(self.model.forward).parameters.keys()
+        self._takes = frozenset(inspect.signature(self.model.forward).parameters)
         self.able = self._abilities()
 
     @property

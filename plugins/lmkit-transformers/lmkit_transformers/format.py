@@ -38,6 +38,8 @@ class TransformersFormat(Format):
             twin: PreTrainedModel = kind.auto.from_config(config).float().eval()
             left_out = fill(twin, model)
             twin.save_pretrained(folder)
+            for file in folder.glob("*.safetensors"):  # which safetensors gives to their owner alone
+                file.chmod((folder / "config.json").stat().st_mode)
             save_tokenizer(model, folder)
             check_tokenizer(model, folder)
             difference = compare(model, kind, folder)
