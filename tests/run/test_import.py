@@ -65,11 +65,22 @@ def test_folders_that_cannot_be_read_are_told_and_leave_nothing(tmp_path: Path, 
     (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:200])
     refused(lmkit.DataError, "model.safetensors")
     (folder / "model.safetensors").unlink()
+    blank = {**weights, "cls.predictions.bias": torch.full_like(weights["cls.predictions.bias"], torch.nan)}
+    save_file(blank, folder / "model.safetensors", metadata={"format": "pt"})
+    refused(lmkit.DataError, r"cls\.predictions\.bias in model\.safetensors has values that are not numbers")
+    (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
     refused(lmkit.DataError, "a .bin file is a pickle")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    stored_tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = stored_tokenizer["model"]["vocab"]
+    vocabulary |= {f"word{number}": len(vocabulary) + number for number in range(5)}
+    (folder / "tokenizer.json").write_text(json.dumps(stored_tokenizer))
+    refused(lmkit.DataError, r"its tokenizer has \d+ tokens, its model \d+")
     (folder / "tokenizer.json").unlink()
     refused(lmkit.DataError, r"no tokenizer\.json")
+    (folder / "config.json").unlink()
+    refused(lmkit.DataError, r"no config\.json")
 
 
 def test_missing_weights_are_told(tmp_path: Path, tokenizers: dict[str, Path]) -> None:

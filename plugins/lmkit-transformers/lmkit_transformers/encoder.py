@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -247,11 +248,15 @@ def _architecture(config: AnyEncoderConfig, vocabulary: Vocabulary) -> PreTraine
         raise FitError("config: auto_map names code that comes with the model, which is not run")
     fields = {key: value for key, value in config.config.items() if key != "model_type"}
     special = {f"{role}_token_id": vocabulary.special.get(role) for role in ("pad", "bos", "eos")}
-    fields = {**special, **dict.fromkeys(config.null), **fields}
+    null = [key for key in config.null if key not in (*HELPERS, "model_type")]
+    fields = {**special, **dict.fromkeys(null), **fields}
     try:
         made = AutoConfig.for_model(config.config["model_type"], **fields, vocab_size=vocabulary.size)
     except Exception as error:  # each config checks itself, by errors of many kinds
         raise FitError(f"config: {str(error).partition(chr(10))[0]:.300}") from error
+    known = {*type(made)().to_dict(), *made.attribute_map, *vars(type(made)), *special}
+    if unknown := sorted(fields.keys() - known):  # which transformers keeps, and does nothing with
+        warnings.warn(f'config: a "{made.model_type}" of transformers knows no {", ".join(unknown)}', stacklevel=2)
     kinds = set(getattr(made, "layer_types", None) or ())
     if getattr(made, "sliding_window", None) or kinds & {"sliding_attention", "chunked_attention"}:
         raise FitError(f'a "{made.model_type}" whose layers see a window only is not read here: its mask would be lost')

@@ -42,6 +42,8 @@ class Stored:
 
 def read_config(folder: Path) -> PreTrainedConfig:
     """Raises FitError for one that names code which comes with the model."""
+    if not (folder / "config.json").is_file():
+        raise DataError(f"{folder}: no config.json: expected a folder with a model of transformers")
     try:
         config = AutoConfig.from_pretrained(folder, **_LOCAL)
     except Exception as error:  # each config checks itself, by errors of many kinds
@@ -64,6 +66,9 @@ def read_model(auto: Any, folder: Path) -> Stored:
         raise DataError(
             f"{folder}: {name} has the shape {list(stored)} in model.safetensors, but {list(wanted)} by config.json"
         )
+    for name, weight in model.named_parameters():
+        if not weight.isfinite().all():
+            raise DataError(f"{folder}: {name} in model.safetensors has values that are not numbers")
     return Stored(model, frozenset(info["missing_keys"]), tuple(sorted(info["unexpected_keys"])))
 
 
@@ -87,13 +92,18 @@ def find_tokenizer(folder: Path, config: PreTrainedConfig, workshop: Workshop) -
     with TemporaryDirectory() as place:
         files = folder if (folder / "tokenizer.json").is_file() else _converted(folder, Path(place))
         theirs = read_tokenizer(files)
+        if len(theirs) > config.vocab_size:
+            raise DataError(
+                f"{folder}: its tokenizer has {len(theirs):,} tokens, its model {config.vocab_size:,} (vocab_size in "
+                f"config.json): one of them is another model's"
+            )
         for cls in workshop.tokenizers.values():
             made = None
             with suppress(Exception):  # whatever a tokenizer says of files that are not its own
                 made = None if cls is AnyTokenizer else cls.load(files)
             if made is not None and made.vocabulary.size == config.vocab_size and _same(made, theirs, config):
                 return made
-    return AnyTokenizer(theirs, size=max(config.vocab_size, len(theirs)))
+    return AnyTokenizer(theirs, size=config.vocab_size)
 
 
 def _converted(folder: Path, place: Path) -> Path:

@@ -23,7 +23,10 @@ LLAMA = {
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
 }
-ROBERTA = {**LLAMA, "model_type": "roberta", "max_position_embeddings": 600}
+ROBERTA = {key: value for key, value in LLAMA.items() if key != "num_key_value_heads"}
+ROBERTA |= {"model_type": "roberta", "max_position_embeddings": 600}
+
+FNET = {key: value for key, value in ROBERTA.items() if key != "num_attention_heads"} | {"model_type": "fnet"}
 
 
 @pytest.mark.parametrize("check", conformance(AnyEncoder, AnyEncoderConfig(config=LLAMA)))
@@ -61,7 +64,7 @@ def test_attention_that_an_architecture_has_not_is_refused() -> None:
     with pytest.raises(FitError, match='a "llama" of transformers reads with causal attention, not bidirectional'):
         encoder(inputs)
     with pytest.raises(FitError, match='a "fnet" has no mask that lmkit could use: '):
-        AnyEncoder(AnyEncoderConfig(config={**ROBERTA, "model_type": "fnet"}), VOCABULARY)
+        AnyEncoder(AnyEncoderConfig(config=FNET), VOCABULARY)
     with pytest.raises(FitError, match='a "t5" is not one stack'):
         AnyEncoder(AnyEncoderConfig(config={"model_type": "t5"}), VOCABULARY)
     with pytest.raises(FitError, match="auto_map"):
@@ -70,6 +73,12 @@ def test_attention_that_an_architecture_has_not_is_refused() -> None:
         AnyEncoder(AnyEncoderConfig(config={"model_type": "nobody"}), VOCABULARY)
     with pytest.raises(FitError, match="hidden_size"):
         AnyEncoder(AnyEncoderConfig(config={**LLAMA, "hidden_size": "32"}), VOCABULARY)
+
+
+def test_keys_that_an_architecture_does_not_know_are_told() -> None:
+    with pytest.warns(UserWarning, match='a "llama" of transformers knows no num_hidden_layer$'):
+        AnyEncoder(AnyEncoderConfig(config={**LLAMA, "num_hidden_layer": 3}), VOCABULARY)
+    AnyEncoder(AnyEncoderConfig(config=LLAMA, null=("vocab_size", "pad_token_id")), VOCABULARY)
 
 
 def test_architectures_that_know_a_mask_of_fillers_only_read_as_they_always_do() -> None:
