@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext, redirect_stdout
@@ -67,6 +69,8 @@ def command(function: Callable[..., Answer]) -> Callable[..., int]:
     @wraps(function)
     def run(*, as_json: bool, quiet: bool, debug: bool, **arguments: Any) -> int:
         warnings.showwarning = _show_warning
+        if threading.current_thread() is threading.main_thread():  # training takes it over, and saves first
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         if "quiet" in signature.parameters:
             arguments["quiet"] = quiet
         try:

@@ -136,3 +136,25 @@ def test_what_needs_no_torch_loads_none_and_is_quick(tmp_path: Path, command: st
         times.append(after.children_user + after.children_system - before.children_user - before.children_system)
         assert done.returncode == 0, done.stderr
     assert min(times) < 0.35, times  # of the processor: whoever else is busy does not count
+
+
+def test_a_command_that_is_asked_to_end_cleans_up_and_says_so(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys, time
+from pathlib import Path
+from lmkit.cli.answer import Answer
+from lmkit.cli.command import command
+
+def work() -> Answer:
+    Path("half").mkdir()
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+    finally:
+        Path("half").rmdir()
+
+sys.exit(command(work)(as_json=False, quiet=False, debug=False))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "error: stopped\n")
+    assert not list(tmp_path.iterdir())
