@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 import lmkit
 from tests.run.imports import SMALL, stored
@@ -17,7 +18,7 @@ from tests.run.labelled import TRAIN, recipe, rows, write
 
 def test_an_imported_run_is_asked_fine_tuned_and_read_on(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
     stored(tmp_path / "theirs", tokenizers["bert"], "BertForPreTraining", **SMALL)
-    with pytest.warns(UserWarning, match=r": cls\.seq_relationship\.bias, .* have no place here: left out"):
+    with pytest.warns(UserWarning, match=r": no place here for cls\.seq_relationship\.bias, .*: left out"):
         run = lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
     assert run.fill("Robin [MASK] stood")["masks"]
     assert run.encode("Robin stood").hidden.shape[-1] == 32
@@ -76,11 +77,45 @@ def test_folders_that_cannot_be_read_are_told_and_leave_nothing(tmp_path: Path, 
     vocabulary = stored_tokenizer["model"]["vocab"]
     vocabulary |= {f"word{number}": len(vocabulary) + number for number in range(5)}
     (folder / "tokenizer.json").write_text(json.dumps(stored_tokenizer))
-    refused(lmkit.DataError, r"its tokenizer has \d+ tokens, its model \d+")
+    refused(lmkit.DataError, r"its tokenizer has ids up to \d+, its model embeds \d+")
     (folder / "tokenizer.json").unlink()
     refused(lmkit.DataError, r"no tokenizer\.json")
     (folder / "config.json").unlink()
     refused(lmkit.DataError, r"no config\.json")
+
+
+@pytest.mark.parametrize("changed", ["pairs", "segments", "normalizer", "flags", "roles"])
+def test_a_tokenizer_that_is_nearly_lmkits_own_is_read_as_it_is(
+    tmp_path: Path, tokenizers: dict[str, Path], changed: str
+) -> None:
+    folder = tmp_path / "theirs"
+    stored(folder, tokenizers["bert"], "BertModel", **SMALL)
+    pipeline, config = (json.loads((folder / f"{name}.json").read_text()) for name in ("tokenizer", "tokenizer_config"))
+    pair = pipeline["post_processor"]["pair"]
+    if changed == "pairs":
+        place = next(n for n, part in enumerate(pair) if part.get("Sequence", {}).get("id") == "B")
+        pair.insert(place, pair[place - 1])  # another [SEP]
+    elif changed == "segments":
+        for part in pair:
+            next(iter(part.values()))["type_id"] = 0
+    elif changed == "normalizer":
+        pipeline["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "NFKC"}, pipeline["normalizer"]]}
+    elif changed == "flags":
+        next(token for token in pipeline["added_tokens"] if token["content"] == "[MASK]")["lstrip"] ^= True
+    else:
+        config["mask_token"] = "[UNK]"
+    (folder / "tokenizer.json").write_text(json.dumps(pipeline))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    theirs = AutoTokenizer.from_pretrained(folder)
+    ours = lmkit.import_model(folder, run=tmp_path / "run").tokenizer
+    assert (ours.name == "transformers") == (changed != "normalizer")  # which lmkit's own takes from the file
+    assert ours.vocabulary.special["mask"] == theirs.mask_token_id
+    first, second = "Robin  [MASK] Hood \u2460", "drew his bow"
+    wrapped = ours.wrap(ours.encode(first).ids, ours.encode(second).ids)
+    wanted = theirs(first, second)
+    assert wrapped.ids.tolist() == wanted["input_ids"]
+    assert wrapped.segments is not None
+    assert wrapped.segments.tolist() == wanted["token_type_ids"]
 
 
 def test_missing_weights_are_told(tmp_path: Path, tokenizers: dict[str, Path]) -> None:
@@ -89,7 +124,13 @@ def test_missing_weights_are_told(tmp_path: Path, tokenizers: dict[str, Path]) -
     weights = {name: weight.clone() for name, weight in stored_weights.items()}
     del weights["bert.encoder.layer.1.output.dense.weight"]
     save_file(weights, tmp_path / "theirs/model.safetensors", metadata={"format": "pt"})
-    with pytest.warns(UserWarning, match=r"it has no encoder\.layer\.1\.output\.dense\.weight"):
+    with pytest.raises(lmkit.DataError, match=r"lacks weights of the encoder, encoder\.layer\.1\.output\.dense"):
+        lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    model = load_file(tmp_path / "theirs/model.safetensors") | stored_weights
+    del model["cls.predictions.transform.dense.weight"]
+    save_file(model, tmp_path / "theirs/model.safetensors", metadata={"format": "pt"})
+    with pytest.warns(UserWarning, match=r"it has no pooler.*, dense\.weight: these are as they were drawn"):
         lmkit.import_model(tmp_path / "theirs", run=tmp_path / "run")
 
 

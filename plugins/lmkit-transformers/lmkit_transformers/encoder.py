@@ -24,6 +24,7 @@ from lmkit.batch import Attention, Example, Packed, pack
 from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, HeadStyle, Renamed, Vocabulary
 from lmkit_transformers.predictions import PREDICTIONS, style_of
+from lmkit_transformers.tokenizer import told
 
 HELPERS = ("transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path", "vocab_size")
 """Keys of a config.json that say nothing of the shape, or what the tokenizer says."""
@@ -57,12 +58,15 @@ class AnyEncoderConfig:
     def __attrs_post_init__(self) -> None:
         if self.file is not None:
             there = _read(self.file)
-            null = tuple(key for key, value in there.items() if value is None and key not in self.config)
+            told_null = (key for key, value in there.items() if value is None)
+            null = tuple(key for key in told_null if key not in (*self.config, *HELPERS))
             object.__setattr__(self, "config", {**_table(there), **self.config})
             object.__setattr__(self, "null", tuple(dict.fromkeys((*self.null, *null))))
             object.__setattr__(self, "file", None)
         if not self.config:
             object.__setattr__(self, "config", dict(_SMALL))
+        if taken := sorted({*self.config, *HELPERS, "model_type"} & set(self.null)):
+            raise ValueError(f"null: {', '.join(taken)} cannot be null: leave it out there, or in config")
         if "model_type" not in self.config:
             raise ValueError("config: model_type is missing, such as 'llama'; or name a config.json by file")
 
@@ -159,7 +163,7 @@ class AnyEncoder(Encoder):
             try:
                 alone, beside = states(ids[:4], "causal"), states(ids[:4], "causal", ids)
             except Exception as error:  # whatever it does with a mask that it does not know
-                return f"it fails with a mask: {error}"
+                return f"it fails with a mask: {told(error)}"
             return None if torch.allclose(alone, beside, atol=1e-5) else "what fills a row would change what is read"
 
         training = self.model.training
@@ -169,7 +173,8 @@ class AnyEncoder(Encoder):
             self._only_fillers = unlike() is not None  # then it reads as it always does
             if self._only_fillers and (reason := unlike()):
                 raise FitError(f'a "{self._type}" has no mask that lmkit could use: {reason}')
-            changed = {kind: not torch.equal(states(ids, kind)[:-1], states(other, kind)[:-1]) for kind in kinds}
+            both = {kind: (states(ids, kind)[:-1], states(other, kind)[:-1]) for kind in kinds}
+            changed = {kind: not torch.allclose(*pair, rtol=0, atol=1e-6) for kind, pair in both.items()}
         self.model.train(training)
         able: set[Attention] = {kind for kind in kinds if changed[kind] == (kind == "bidirectional")}
         return frozenset(able | {"mixed"} if len(able) == len(kinds) else able)
@@ -248,12 +253,11 @@ def _architecture(config: AnyEncoderConfig, vocabulary: Vocabulary) -> PreTraine
         raise FitError("config: auto_map names code that comes with the model, which is not run")
     fields = {key: value for key, value in config.config.items() if key != "model_type"}
     special = {f"{role}_token_id": vocabulary.special.get(role) for role in ("pad", "bos", "eos")}
-    null = [key for key in config.null if key not in (*HELPERS, "model_type")]
-    fields = {**special, **dict.fromkeys(null), **fields}
+    fields = {**special, **dict.fromkeys(config.null), **fields}
     try:
         made = AutoConfig.for_model(config.config["model_type"], **fields, vocab_size=vocabulary.size)
     except Exception as error:  # each config checks itself, by errors of many kinds
-        raise FitError(f"config: {str(error).partition(chr(10))[0]:.300}") from error
+        raise FitError(f"config: {told(error)}") from error
     known = {*type(made)().to_dict(), *made.attribute_map, *vars(type(made)), *special}
     if unknown := sorted(fields.keys() - known):  # which transformers keeps, and does nothing with
         warnings.warn(f'config: a "{made.model_type}" of transformers knows no {", ".join(unknown)}', stacklevel=2)

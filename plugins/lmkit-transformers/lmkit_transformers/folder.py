@@ -15,12 +15,14 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
 from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Tokenizer, Workshop
-from lmkit_transformers.tokenizer import AnyTokenizer, read_tokenizer
+from lmkit_transformers.tokenizer import ROLES, AnyTokenizer, read_tokenizer, told
 from lmkit_transformers.tokens import TEXTS
 
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 _OLDER = ("vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 """Files from which transformers makes a tokenizer.json where there is none."""
+_OF_PIPELINES = ("added_tokens", "decoder", "model", "normalizer", "pre_tokenizer")
+"""Parts of a tokenizer.json that decide how a text is cut and put together again."""
 
 
 @attrs.frozen(eq=False)
@@ -47,10 +49,12 @@ def read_config(folder: Path) -> PreTrainedConfig:
     try:
         config = AutoConfig.from_pretrained(folder, **_LOCAL)
     except Exception as error:  # each config checks itself, by errors of many kinds
-        raise DataError(f"{folder / 'config.json'}: {str(error).partition(chr(10))[0]}") from error
+        raise DataError(f"{folder / 'config.json'}: {told(error)}") from error
     if getattr(config, "auto_map", None):
         raise FitError(f"{folder}: its model is code of its own (auto_map), which is not run")
     assert isinstance(config, PreTrainedConfig)
+    if not isinstance(getattr(config, "vocab_size", None), int):
+        raise FitError(f'{folder}: a "{config.model_type}" is no model over one vocabulary of tokens')
     return config
 
 
@@ -59,8 +63,10 @@ def read_model(auto: Any, folder: Path) -> Stored:
     options = {**_LOCAL, "dtype": torch.float32, "use_safetensors": True, "ignore_mismatched_sizes": True}
     try:
         model, info = auto.from_pretrained(folder, output_loading_info=True, **options)
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise DataError(f"{folder}: model.safetensors cannot be read: {str(error).partition(chr(10))[0]}") from error
+    except SafetensorError as error:
+        raise DataError(f"{folder}: model.safetensors cannot be read: {told(error)}") from error
+    except Exception as error:  # each class checks its config and files in its own way
+        raise DataError(f"{folder}: transformers cannot load it: {type(error).__name__}: {told(error)}") from error
     if wrong := sorted(info["mismatched_keys"]):
         name, stored, wanted = wrong[0]
         raise DataError(
@@ -92,11 +98,15 @@ def find_tokenizer(folder: Path, config: PreTrainedConfig, workshop: Workshop) -
     with TemporaryDirectory() as place:
         files = folder if (folder / "tokenizer.json").is_file() else _converted(folder, Path(place))
         theirs = read_tokenizer(files)
-        if len(theirs) > config.vocab_size:
+        if (highest := max(theirs.get_vocab().values(), default=-1)) >= config.vocab_size:
             raise DataError(
-                f"{folder}: its tokenizer has {len(theirs):,} tokens, its model {config.vocab_size:,} (vocab_size in "
-                f"config.json): one of them is another model's"
+                f"{folder}: its tokenizer has ids up to {highest:,}, its model embeds {config.vocab_size:,} (vocab_size "
+                f"in config.json): one of them is another model's"
             )
+        try:
+            theirs(list(TEXTS))
+        except Exception as error:  # the library raises nothing more exact
+            raise DataError(f"{folder}: its tokenizer cannot read every text: {told(error)}") from error
         for cls in workshop.tokenizers.values():
             made = None
             with suppress(Exception):  # whatever a tokenizer says of files that are not its own
@@ -113,18 +123,30 @@ def _converted(folder: Path, place: Path) -> Path:
     try:
         AutoTokenizer.from_pretrained(folder, **_LOCAL).save_pretrained(place)
     except Exception as error:  # transformers, tokenizers and sentencepiece raise nothing more exact
-        raise DataError(
-            f"{folder}: no tokenizer.json, and none can be made of what is there: {str(error).partition(chr(10))[0]}"
-        ) from error
+        raise DataError(f"{folder}: no tokenizer.json, and none can be made of what is there: {told(error)}") from error
     return place
 
 
 def _same(ours: Tokenizer, theirs: Any, config: PreTrainedConfig) -> bool:
-    """Whether both give the same ids; a model of two halves reads the text and its end, and nothing before it."""
+    """Whether both cut texts by the same pipeline, put the same around them, and have the same special tokens."""
+    special = ours.vocabulary.special
+    roles = {role: getattr(theirs, f"{role}_token_id", None) for role in ROLES}
+    if any(number is not None and special.get(role) != number for role, number in roles.items()):
+        return False
+    with TemporaryDirectory() as place:
+        ours.save(Path(place))
+        mine = json.loads((Path(place) / "tokenizer.json").read_text(encoding="utf-8"))
+    other = json.loads(theirs.backend_tokenizer.to_str())
+    if any(mine[part] != other[part] for part in _OF_PIPELINES):
+        return False
+    # A model of two halves reads a text and its end, and nothing before it.
     end = [config.eos_token_id] if getattr(config, "is_encoder_decoder", False) else None
-    for text in TEXTS:
-        ids = ours.encode(text).ids
-        wanted = ours.wrap(ids).ids.tolist() if end is None else [*ids.tolist(), *end]
-        if theirs(text)["input_ids"] != wanted:
-            return False
-    return True
+    cut = [ours.encode(text).ids for text in TEXTS]
+    if end is not None:
+        return all(theirs(text)["input_ids"] == [*ids.tolist(), *end] for text, ids in zip(TEXTS, cut, strict=True))
+    if any(theirs(text)["input_ids"] != ours.wrap(ids).ids.tolist() for text, ids in zip(TEXTS, cut, strict=True)):
+        return False
+    pair, wrapped = theirs(*TEXTS[:2], return_token_type_ids=True), ours.wrap(*cut[:2])
+    told_apart = getattr(config, "type_vocab_size", 0) > 1
+    same_segments = not told_apart or pair["token_type_ids"] == wrapped.segments.tolist()
+    return bool(pair["input_ids"] == wrapped.ids.tolist() and same_segments)

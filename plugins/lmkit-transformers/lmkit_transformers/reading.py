@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
-from lmkit.errors import FitError
+from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Imported, Tokenizer, Trained, Workshop
 from lmkit_transformers.compare import difference
 from lmkit_transformers.encoder import HELPERS, AnyEncoder, AnyEncoderConfig
@@ -66,6 +66,8 @@ def _encoder(source: _Source, stored: Stored) -> tuple[str, Any, list[str]]:
     try:
         shape = encoders[use].from_transformers(said)
     except FitError as error:
+        if encoders[use].takes_context:  # which is not one stack
+            raise
         try:
             return AnyEncoder.name, _general(config, tied=stored.tied), [f"{source.folder}: {error}; read as it is"]
         except FitError:
@@ -86,7 +88,8 @@ def _without_head(source: _Source, use: str, shape: Any, notes: Sequence[str]) -
         raise FitError(f"{folder}: a {config.model_type} is imported with its head only, of kind {able}")
     found = [*notes, *_filled(source, model, KINDS["embedding"], read_model(AutoModel, folder))]
     if _kind(config) != "embedding":
-        which = ", ".join(config.architectures or ["a class that is not named"])
+        named = config.architectures or ["a class that is not named"]
+        which = ", ".join(map(str, [named] if isinstance(named, str) else named))
         found.append(f"{folder}: lmkit has no head like that of {which}: it is left out")
     return Imported(model=model, notes=found)
 
@@ -104,9 +107,12 @@ def _filled(source: _Source, model: Trained, kind: HeadKind, stored: Stored) -> 
         head = head_of(stored.model, stored.lacks)
         prefix = f"{stored.model.base_model_prefix}."
         if spare := [name for name in stored.spare if name.removeprefix(prefix) not in body]:
-            notes.append(f"{folder}: {_some(spare)} have no place here: left out")
-    fresh = take(model, body, head)
-    if fresh:
+            notes.append(f"{folder}: no place here for {_some(spare)}: left out")
+    missing, of_head = take(model, body, head)
+    of_class = {name.removeprefix(f"{stored.model.base_model_prefix}.") for name in stored.lacks}
+    if lost := [name for name in missing if name in of_class and "pooler" not in name.split(".")]:
+        raise DataError(f"{folder}: model.safetensors lacks weights of the encoder, {_some(lost)}")
+    if fresh := [*missing, *of_head]:
         notes.append(f"{folder}: it has no {_some(fresh)}: these are as they were drawn")
     of_pooler = [name for name in stored.lacks if "pooler" in name.split(".")]
     if len(of_pooler) == len(stored.lacks) and (kind.of_tokens or not of_pooler):
@@ -120,7 +126,8 @@ def _some(names: Sequence[str]) -> str:
 
 def _kind(config: PreTrainedConfig) -> str | None:
     """The kind of head that a folder's class has."""
-    for architecture in config.architectures or ():
+    named = config.architectures or ()
+    for architecture in [named] if isinstance(named, str) else named:
         if architecture in _PRETRAINING:
             return _PRETRAINING[architecture]
         for name, kind in KINDS.items():

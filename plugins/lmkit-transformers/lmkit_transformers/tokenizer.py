@@ -20,7 +20,7 @@ from lmkit.interfaces import Encoding, Tokenizer, Vocabulary, Wrapped
 
 SIZE = "vocabulary_size.json"
 """The file that says how many rows its model's embedding has, which may be more than there are tokens."""
-_ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
+ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
 _BATCH = 1000  # texts that a new one is trained on at once
 _NO_TEXT = ("\ud800", "\udfff")
 
@@ -45,6 +45,8 @@ class _Frame:
     after: npt.NDArray[np.int64]
     between_is_second: bool
     """Whether what stands between is of the second text's segment."""
+    second: int
+    """The segment of the second text, where models are told of segments; some count it to the first."""
 
     @classmethod
     def of(cls, encoded: Any) -> Self:
@@ -60,6 +62,7 @@ class _Frame:
             between=np.array(between, np.int64),
             after=np.array(encoded.ids[own[-1] + 1 :], np.int64),
             between_is_second=bool(between) and encoded.type_ids[stop] == 1,
+            second=encoded.type_ids[own[-1]] if pair else 1,
         )
 
 
@@ -111,7 +114,7 @@ class AnyTokenizer(Tokenizer):
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        named = {role: getattr(self._theirs, f"{role}_token_id", None) for role in _ROLES}
+        named = {role: getattr(self._theirs, f"{role}_token_id", None) for role in ROLES}
         special = {role: int(number) for role, number in named.items() if number is not None}
         special.setdefault("pad", special.get("eos", special.get("unk", 0)))
         starts = np.ones(self._size, np.bool_)
@@ -149,7 +152,8 @@ class AnyTokenizer(Tokenizer):
         ids = np.concatenate([frame.before, *texts, frame.after]).astype(np.int64)
         start = len(ids) if second is None else len(frame.before) + len(first) + len(frame.between)
         begins = start - len(frame.between) if frame.between_is_second else start
-        segments = (np.arange(len(ids)) >= begins).astype(np.int64)
+        told_apart = frame.second if "token_type_ids" in self._theirs.model_input_names else 1
+        segments = (np.arange(len(ids)) >= begins).astype(np.int64) * told_apart
         return Wrapped(ids=ids, segments=segments, first=len(frame.before), second=start)
 
     @cached_property
@@ -167,9 +171,14 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     try:
         theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers and tokenizers raise nothing more exact
-        raise IntegrityError(f"{folder}: not a tokenizer: {str(error).partition(chr(10))[0]}") from error
+        raise IntegrityError(f"{folder}: not a tokenizer: {told(error)}") from error
     made: PreTrainedTokenizerFast = theirs
     return made
+
+
+def told(error: Exception) -> str:
+    """What an error of transformers says, in one line of bounded length."""
+    return " ".join(str(error).split())[:300]
 
 
 def _not_text(text: str) -> DataError:

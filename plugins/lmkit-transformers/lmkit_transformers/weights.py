@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -71,8 +71,8 @@ def _head(model: Trained) -> dict[str, Tensor]:
     return weights
 
 
-def take(model: Trained, base: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> list[str]:
-    """Give `model` the weights of an encoder and a head of transformers; returns the names of those it has not got.
+def take(model: Trained, base: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> tuple[Sequence[str], Sequence[str]]:
+    """Give `model` the weights of an encoder and a head of transformers; the names of those that each has not got.
 
     Raises FitError for weights of the encoder that `model` has no place for.
     """
@@ -83,13 +83,13 @@ def take(model: Trained, base: Mapping[str, Tensor], head: Mapping[str, Tensor])
     unknown = sorted(base.keys() - fresh.keys())
     if unknown:
         raise FitError(f'encoder "{encoder.name}" has no place for {", ".join(unknown[:3])}: {len(unknown)} weights')
-    missing = sorted(fresh.keys() - base.keys())
+    learned = {name for parameter, _ in encoder.named_parameters() for name in names[parameter].names}
+    missing = sorted(learned - base.keys())
     encoder.load_state_dict(from_transformers(names, fresh | dict(base)), strict=True)
     its_names, own = encoder.transformers_heads.get(model.objective.head_kind, {}), model.head.state_dict()
     found = {name: head[renamed(name, its_names)] for name in own if renamed(name, its_names) in head}
-    missing += sorted(own.keys() - found.keys())
     model.head.load_state_dict({**own, **found}, strict=True)
-    return missing
+    return missing, sorted(own.keys() - found.keys())
 
 
 def renamed(name: str, names: Mapping[str, str]) -> str:

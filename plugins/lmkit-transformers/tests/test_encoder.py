@@ -78,7 +78,10 @@ def test_attention_that_an_architecture_has_not_is_refused() -> None:
 def test_keys_that_an_architecture_does_not_know_are_told() -> None:
     with pytest.warns(UserWarning, match='a "llama" of transformers knows no num_hidden_layer$'):
         AnyEncoder(AnyEncoderConfig(config={**LLAMA, "num_hidden_layer": 3}), VOCABULARY)
-    AnyEncoder(AnyEncoderConfig(config=LLAMA, null=("vocab_size", "pad_token_id")), VOCABULARY)
+    AnyEncoder(AnyEncoderConfig(config=LLAMA, null=("pad_token_id",)), VOCABULARY)
+    for key in ("vocab_size", "model_type", "hidden_size"):
+        with pytest.raises(ValueError, match=f"null: {key} cannot be null"):
+            AnyEncoderConfig(config=LLAMA, null=(key,))
 
 
 def test_architectures_that_know_a_mask_of_fillers_only_read_as_they_always_do() -> None:
