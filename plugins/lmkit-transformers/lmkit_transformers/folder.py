@@ -100,7 +100,7 @@ def find_tokenizer(folder: Path, config: PreTrainedConfig, workshop: Workshop) -
         theirs = read_tokenizer(files)
         if (highest := max(theirs.get_vocab().values(), default=-1)) >= config.vocab_size:
             raise DataError(
-                f"{folder}: its tokenizer has ids up to {highest:,}, its model embeds {config.vocab_size:,} (vocab_size "
+                f"{folder}: its tokenizer has ids to {highest:,}, its model embeds {config.vocab_size:,} (vocab_size "
                 f"in config.json): one of them is another model's"
             )
         try:
