@@ -4,7 +4,8 @@
 
 `RUN` is examples/ten-million-tokens/gpt.toml.  The Trainer gets what `lmkit export` writes, and what it made is
 imported again, so that all are scored by `lmkit evaluate --text` alike.  Its optimizer is AdamW, whose rate
-`--learning-rate` is; epochs and the tokens of a step are the recipe's; fp32 and blocks of equal length are its own.
+`--learning-rate` is; the tokens of a step are the recipe's, epochs too unless `--epochs` says otherwise; fp32 and
+blocks of equal length are its own.
 Prints a line of JSON for each.
 """
 
@@ -41,13 +42,13 @@ NAME = "shakespeare"
 BLOCK = 128
 
 
-def learned(start: Path, splits: Path, seed: int, folder: Path) -> Path:
+def learned(start: Path, splits: Path, seed: int, epochs: float, folder: Path) -> Path:
     files = {kind: (splits / NAME / f"{kind}.jsonl").absolute() for kind in ("train", "validation")}
-    changes = [f'data.{kind}=["{file}"]' for kind, file in files.items()] + [f"seed={seed}"]
+    changes = [f'data.{kind}=["{file}"]' for kind, file in files.items()] + [f"seed={seed}", f"train.epochs={epochs}"]
     return lmkit.finetune(start, RECIPE, run=folder / "run", overrides=changes, quiet=True).folder
 
 
-def learned_by_the_trainer(start: Path, splits: Path, seed: int, rate: float, folder: Path) -> Path:
+def learned_by_the_trainer(start: Path, splits: Path, seed: int, epochs: float, rate: float, folder: Path) -> Path:
     lmkit.export(start, to="transformers", out=folder / "start")
     recipe = read_finetuning(RECIPE).train
     tokenizer = AutoTokenizer.from_pretrained(folder / "start")
@@ -57,7 +58,7 @@ def learned_by_the_trainer(start: Path, splits: Path, seed: int, rate: float, fo
     set_seed(seed)
     arguments = TrainingArguments(
         str(folder / "trainer"),
-        num_train_epochs=recipe.epochs or 1,
+        num_train_epochs=epochs,
         per_device_train_batch_size=recipe.batch_tokens // BLOCK,
         learning_rate=rate,
         warmup_steps=0.1,
@@ -78,19 +79,19 @@ def learned_by_the_trainer(start: Path, splits: Path, seed: int, rate: float, fo
         return lmkit.import_model(folder / "made", run=folder / "run").folder
 
 
-def cell(arm: str, run: Path, splits: Path, seed: int, rate: float) -> dict[str, Any]:
+def cell(arm: str, run: Path, splits: Path, seed: int, epochs: float, rate: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         start = untrained(run, folder) if arm == "scratch" else run
         begun = time.perf_counter()
         if arm == "Trainer":
-            made = learned_by_the_trainer(start, splits, seed, rate, folder)
+            made = learned_by_the_trainer(start, splits, seed, epochs, rate, folder)
         else:
-            made = learned(start, splits, seed, folder)
+            made = learned(start, splits, seed, epochs, folder)
         seconds = time.perf_counter() - begun
         found = lmkit.evaluate(made, text=[splits / NAME / "test.jsonl"])["text"]
     said = {"perplexity": found["clm.perplexity"], "bits_per_byte": found["bits_per_byte"], "seconds": seconds}
-    return {"arm": arm, "seed": seed, **({"learning_rate": rate} if arm == "Trainer" else {}), **said}
+    return {"arm": arm, "seed": seed, "epochs": epochs, **({"learning_rate": rate} if arm == "Trainer" else {}), **said}
 
 
 def main() -> None:
@@ -100,11 +101,13 @@ def main() -> None:
     parser.add_argument("--arms", nargs="*", default=["lmkit", "scratch", "Trainer"])
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--learning-rate", type=float, default=0.0003, help="the Trainer's")
+    parser.add_argument("--epochs", type=float, default=read_finetuning(RECIPE).train.epochs)
     options = parser.parse_args()
     keep_freed_memory()  # as the command does
     for seed in map(int, options.seeds.split(",")):
         for arm in options.arms:
-            print(json.dumps(cell(arm, options.run, options.splits, seed, options.learning_rate)), flush=True)
+            made = cell(arm, options.run, options.splits, seed, options.epochs, options.learning_rate)
+            print(json.dumps(made), flush=True)
 
 
 if __name__ == "__main__":

@@ -113,17 +113,23 @@ def check_plugin(
     return Answer.of(data, *failed, verdict, status=0 if passed else 1)
 
 
-def plugins_matrix(*, local_files: LocalFiles) -> Answer:
+def plugins_matrix(
+    name: Annotated[str | None, typer.Argument(help="Of one component only.", show_default=False)] = None,
+    *,
+    local_files: LocalFiles,
+) -> Answer:
     """Say which tokenizers, encoders, objectives and tasks fit together, and why the others do not."""
     from lmkit.registry import Registry
     from lmkit.run.matrix import matrix
 
-    found = matrix(Registry(local_files))
+    found = matrix(Registry(local_files), name)
     return Answer.of(found, *_matrix_lines(found))
 
 
 def _matrix_lines(found: Mapping[str, Any]) -> Iterator[str]:
     for name, pairs in found["tables"].items():
+        if not pairs:
+            continue
         columns = list(dict.fromkeys(pair.second for pair in pairs))
         rows = list(dict.fromkeys(pair.first for pair in pairs))
         fits = {(pair.first, pair.second): not pair.reason for pair in pairs}
@@ -136,7 +142,8 @@ def _matrix_lines(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"  {row:{width}}  {marks}".rstrip()
         if name not in _MEANS or name.endswith("encoder"):
             yield from (f"  - {reason}" for reason in dict.fromkeys(pair.reason for pair in pairs if pair.reason))
-    yield f"{found['triples']} of tokenizer x encoder x objective fit"
+    if "triples" in found:
+        yield f"{found['triples']} of tokenizer x encoder x objective fit"
 
 
 def new_plugin(

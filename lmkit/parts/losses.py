@@ -79,12 +79,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 if softcap is not None:
                     slope = slope * (1 - tanh.square())
                 if d_bias is not None:
-                    d_bias = d_bias + weight @ slope
+                    d_bias += weight @ slope
                 # Weights are few where slopes are many: they scale the features instead.
                 slope = slope.to(features.dtype)
                 scale = weight[:, None].to(features.dtype)
                 d_features[chunk] = (slope @ embedding) * scale
-                d_embedding = d_embedding + (slope.t() @ (features[chunk] * scale)).float()
+                d_embedding += slope.t() @ (features[chunk] * scale)
         ctx.save_for_backward(d_features, d_embedding, d_bias)
         return total
 

@@ -33,10 +33,12 @@ _DRAWING = ("temperature", "top_k", "top_p")
 class RunLM(LM):  # type: ignore[misc]
     """A run as the harness sees a model: of texts, how likely they are, and what follows them."""
 
-    def __init__(self, run: Run | Path | str, batch_tokens: int = BATCH_TOKENS, **_: Any) -> None:
+    def __init__(self, run: Run | Path | str, batch_tokens: int | str = BATCH_TOKENS, **_: Any) -> None:
         """Of a run, or its folder; `batch_tokens` are read at once.  What else the harness passes says nothing here."""
         super().__init__()
         self.run = run if isinstance(run, Run) else load(run)
+        if not str(batch_tokens).isdigit() or not int(batch_tokens):  # the command line gives text
+            raise FitError(f"batch_tokens: expected a number of tokens, 1 or more, got {batch_tokens!r}")
         self._batch_tokens = int(batch_tokens)
         special = self.run.tokenizer.vocabulary.special
         causal = self.run.head_kind in ("next-token", "masked-next-token")

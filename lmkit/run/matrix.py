@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from lmkit.errors import FitError, LmkitError
+from lmkit.errors import FitError, LmkitError, UnknownComponentError
 from lmkit.interfaces import Encoder, Objective, Tokenizer, Vocabulary
 from lmkit.model import build_model, why_not_task
 from lmkit.registry import INTERFACES, Component, Registry
@@ -32,12 +32,18 @@ class Pair:
     reason: str
 
 
-def matrix(registry: Registry) -> dict[str, Any]:
+def matrix(registry: Registry, only: str | None = None) -> dict[str, Any]:
     """Pairs of installed components, in a table for each two kinds that meet, and how many of each fit.
 
+    `only` is the component whose pairs are wanted, by how a config names it; raises UnknownComponentError for no such.
+
     "objective x task" says which tasks read an objective's head without fine-tuning, "task x encoder" which can be
-    fine-tuned on which encoder.  `triples` counts tokenizer x encoder x objective; encoders take any vocabulary.
+    fine-tuned on which encoder.  `triples` counts tokenizer x encoder x objective of all that is installed;
+    encoders take any vocabulary.
     """
+    if only is not None and all(only != component.use for component in registry.components()):
+        known = ", ".join(sorted({component.use for component in registry.components()}))
+        raise UnknownComponentError(f'no component is named "{only}". Installed: {known}')
     made: dict[str, dict[str, Any]] = {kind: dict(_built(registry, kind)) for kind in INTERFACES}
     tokenizers = [tokenizer for tokenizer in made["tokenizer"].values() if isinstance(tokenizer, Tokenizer)]
 
@@ -69,8 +75,10 @@ def matrix(registry: Registry) -> dict[str, Any]:
         "objective x task": reads,
         "task x encoder": tunes,
     }
-    tables = {name: _table(made, name, test) for name, test in tests.items()}
+    tables = {name: _table(made, name, test, only) for name, test in tests.items()}
     fitting = {name: sum(not pair.reason for pair in pairs) for name, pairs in tables.items()}
+    if only is not None:
+        return {"tables": tables, "fitting": fitting}
     encoders = [pair.first for pair in tables["objective x encoder"] if not pair.reason]
     triples = sum(encoders.count(pair.second) for pair in tables["tokenizer x objective"] if not pair.reason)
     return {"tables": tables, "fitting": fitting, "triples": triples}
@@ -113,12 +121,15 @@ def _model(encoder: type[Encoder], objective: Objective[Any], vocabulary: Vocabu
     build_model(encoder, config, objective, vocabulary, seed=1, longest=LONGEST)
 
 
-def _table(made: Mapping[str, Mapping[str, Any]], name: str, test: Callable[[Any, Any], object]) -> list[Pair]:
+def _table(
+    made: Mapping[str, Mapping[str, Any]], name: str, test: Callable[[Any, Any], object], only: str | None
+) -> list[Pair]:
     first_kind, second_kind = name.split(" x ")
     return [
         Pair(one, other, _why_not(made[first_kind][one], made[second_kind][other], test))
         for one in made[first_kind]
         for other in made[second_kind]
+        if only in (None, one, other)
     ]
 
 

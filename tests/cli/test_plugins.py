@@ -94,3 +94,13 @@ def test_the_matrix_has_a_line_for_each_and_a_reason_for_each_refusal(lmkit: Lmk
         if name != "objective x task":  # whose reasons are all alike: other heads
             assert {f"  - {pair['reason']}" for pair in pairs if pair["reason"]} <= set(lines)
     assert lines[-1] == f"{found['triples']} of tokenizer x encoder x objective fit"
+
+
+def test_the_matrix_of_one_component_has_its_pairs_only(lmkit: Lmkit) -> None:
+    whole = json.loads(lmkit("plugins", "matrix", "--json").stdout)["tables"]
+    asked = json.loads(lmkit("plugins", "matrix", "rtd", "--json").stdout)["tables"]
+    for name, pairs in whole.items():
+        assert asked[name] == [pair for pair in pairs if "rtd" in (pair["first"], pair["second"])]
+    assert any(asked.values())
+    refused = lmkit("plugins", "matrix", "rdt", status=2)
+    assert 'no component is named "rdt". Installed: ' in refused.stderr

@@ -116,3 +116,9 @@ def test_of_a_text_longer_than_the_model_the_end_is_continued(trained: dict[str,
     first, *others = model.generate_until(asked)
     assert first
     assert others == [first, first]  # what is far before is not read, and the likeliest of one is greedy
+
+
+@pytest.mark.parametrize("wrong", [0, -5, "x", "1.5"])
+def test_tokens_of_a_batch_are_a_number(trained: dict[str, lmkit.Run], wrong: int | str) -> None:
+    with pytest.raises(lmkit.FitError, match=f"batch_tokens: expected a number of tokens, 1 or more, got {wrong!r}"):
+        RunLM(trained["clm"], batch_tokens=wrong)

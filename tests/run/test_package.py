@@ -15,6 +15,27 @@ import lmkit
 from lmkit.registry import INTERFACES
 from lmkit.run.package import new_package
 
+MISTAKES = [
+    # Who edits the new package forgets that sequences lie end to end,
+    (
+        "encoder",
+        "attention_bias(inputs, compute_dtype(hidden))",
+        "0 * attention_bias(inputs, compute_dtype(hidden))",
+        {""},
+    ),
+    # draws with a generator of the module's own,
+    ("objective", "example.rng().choice(", "np.random.default_rng().choice(", {""}),
+    # divides the loss,
+    ("objective", "batch.weights, config)}", "batch.weights, config) / batch.tokens}", {""}),
+    # leaves what is to be predicted where it stood,
+    ("objective", "tokens[chosen] = self._mask", "pass", {""}),
+    # keeps no state but the newest,
+    ("tokenizer", "normalizers.Lowercase()", "normalizers.Replace('e', 'ee')", {""}),
+    # answers the short rows first.
+    ("task", "return answer(rows,", "return answer(sorted(rows, key=len),", {""}),
+]
+"""What an author gets wrong: the kind, what the new package says, what is said instead, the checks that fail."""
+
 
 def python(*arguments: str, path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(path), os.environ.get("PYTHONPATH", "")])}
@@ -64,6 +85,36 @@ def test_new_packages_are_linted_formatted_typed_and_have_tests_that_run(tmp_pat
     tests = tmp_path / "tokenizer" / "tests"
     done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests), path=everywhere, cwd=tests.parent)
     assert done.returncode == 0, done.stdout
+
+
+def found_by_the_kit(folder: Path) -> set[str]:
+    """The checks that fail, by the command that its author would run."""
+    kind = folder.name
+    done = python("-m", "lmkit", "plugins", "check", f"my-{kind}", "--json", "--quiet", path=folder, cwd=folder.parent)
+    assert done.returncode == 1, done.stderr
+    report = json.loads(done.stdout)
+    assert not report["passed"]
+    results = [result for one in report["reports"] for result in one["results"]]
+    failed = {result["name"]: result["reason"] for result in results if result["state"] == "failed"}
+    assert all(failed.values()), failed  # each says what was wanted, and what came
+    return set(failed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "right", "wrong", "checks"), MISTAKES, ids=[mistake[0] + mistake[2] for mistake in MISTAKES]
+)
+def test_a_mistake_in_a_package_of_ones_own_is_found(
+    tmp_path: Path, kind: str, right: str, wrong: str, checks: set[str]
+) -> None:
+    folder = tmp_path / kind
+    new_package(kind, f"my-{kind}", folder)
+    [file] = folder.glob(f"lmkit_*/my_{kind}.py")
+    text = file.read_text()
+    assert text.count(right) == 1
+    file.write_text(text.replace(right, wrong))
+    installed(folder)
+    assert found_by_the_kit(folder) == checks
 
 
 @pytest.mark.parametrize(
