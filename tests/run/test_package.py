@@ -20,19 +20,34 @@ MISTAKES = [
     (
         "encoder",
         "attention_bias(inputs, compute_dtype(hidden))",
-        "0 * attention_bias(inputs, compute_dtype(hidden))",
-        {""},
+        "attention_bias(inputs, compute_dtype(hidden)).clamp(min=0)",
+        {"packed_is_as_alone", "packed_sequences_do_not_see_each_other", "causal_means_causal"},
     ),
-    # draws with a generator of the module's own,
-    ("objective", "example.rng().choice(", "np.random.default_rng().choice(", {""}),
+    # draws from a generator that nobody seeded,
+    (
+        "objective",
+        "example.rng().choice(",
+        "np.random.default_rng().choice(",
+        {"collate_is_pure", "resume_is_exact", "workers_make_the_same_batches"},
+    ),
     # divides the loss,
-    ("objective", "batch.weights, config)}", "batch.weights, config) / batch.tokens}", {""}),
+    (
+        "objective",
+        "batch.weights, config)}",
+        "batch.weights, config) / batch.tokens}",
+        {"losses_add_up", "counts_are_predictions", "gradient_does_not_depend_on_the_split"},
+    ),
     # leaves what is to be predicted where it stood,
-    ("objective", "tokens[chosen] = self._mask", "pass", {""}),
-    # keeps no state but the newest,
-    ("tokenizer", "normalizers.Lowercase()", "normalizers.Replace('e', 'ee')", {""}),
-    # answers the short rows first.
-    ("task", "return answer(rows,", "return answer(sorted(rows, key=len),", {""}),
+    ("objective", "tokens[chosen] = self._mask", "pass", {"random_tokens_cannot_be_predicted"}),
+    # normalizes to what is not the text,
+    ("tokenizer", "normalizers.Lowercase()", "normalizers.Replace('e', 'ee')", {"plain_text_comes_back"}),
+    # sorts the rows.
+    (
+        "task",
+        "return answer(rows,",
+        "return answer(sorted(rows, key=len),",
+        {"rows_are_read_as_needed", "bad_rows_are_told_in_their_place"},
+    ),
 ]
 """What an author gets wrong: the kind, what the new package says, what is said instead, the checks that fail."""
 
@@ -95,7 +110,7 @@ def found_by_the_kit(folder: Path) -> set[str]:
     report = json.loads(done.stdout)
     assert not report["passed"]
     results = [result for one in report["reports"] for result in one["results"]]
-    failed = {result["name"]: result["reason"] for result in results if result["state"] == "failed"}
+    failed = {result["name"]: result["reason"] for result in results if not result["passed"]}
     assert all(failed.values()), failed  # each says what was wanted, and what came
     return set(failed)
 
@@ -114,7 +129,7 @@ def test_a_mistake_in_a_package_of_ones_own_is_found(
     assert text.count(right) == 1
     file.write_text(text.replace(right, wrong))
     installed(folder)
-    assert found_by_the_kit(folder) == checks
+    assert checks <= found_by_the_kit(folder)
 
 
 @pytest.mark.parametrize(
