@@ -67,6 +67,25 @@ GENERAL: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ErnieForMaskedLM": ("bert", "token", {**SMALL, "hidden_act": "relu"}),
     "ElectraForMaskedLM": ("bert", "token", {**SMALL, "embedding_size": 32}),
     "DebertaV2ForMaskedLM": ("bert", "token", SMALL),
+    "RobertaForSequenceClassification": ("bert", "classify", {**SMALL, "max_position_embeddings": 64, "num_labels": 3}),
+    "XLMRobertaForSequenceClassification": (
+        "bert",
+        "regress",
+        {**SMALL, "max_position_embeddings": 64, "num_labels": 1},
+    ),
+    "CamembertForTokenClassification": ("bert", "tag", {**SMALL, "max_position_embeddings": 64, "num_labels": 3}),
+    "RobertaForQuestionAnswering": ("bert", "span", {**SMALL, "max_position_embeddings": 64}),
+    "MPNetForSequenceClassification": ("bert", "classify", {**SMALL, "max_position_embeddings": 64, "num_labels": 3}),
+    "XLMRobertaXLForSequenceClassification": (
+        "bert",
+        "classify",
+        {**SMALL, "max_position_embeddings": 64, "num_labels": 3},
+    ),
+    "ErnieForSequenceClassification": ("bert", "classify", {**SMALL, "num_labels": 3}),
+    "DistilBertForTokenClassification": ("bert", "tag", {**_DISTIL, "num_labels": 3}),
+    "DistilBertForQuestionAnswering": ("bert", "span", _DISTIL),
+    "ElectraForTokenClassification": ("bert", "tag", {**SMALL, "embedding_size": 32, "num_labels": 3}),
+    "DebertaV2ForQuestionAnswering": ("bert", "span", SMALL),
     "BertForMaskedLM": ("bert", "token", {**SMALL, "type_vocab_size": 4}),
 }
 """The last is one that lmkit's own encoder does not read."""

@@ -23,7 +23,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig
 from lmkit.batch import Attention, Example, Packed, pack
 from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, HeadStyle, Renamed, Vocabulary
-from lmkit_transformers.predictions import PREDICTIONS, style_of
+from lmkit_transformers.predictions import PREDICTIONS, TASKS, style_of
 from lmkit_transformers.tokenizer import told
 
 HELPERS = ("transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path", "vocab_size")
@@ -96,8 +96,8 @@ class AnyEncoder(Encoder):
 
     @property
     def transformers_heads(self) -> Mapping[str, Mapping[str, str]]:
-        """Of what reads from the left, the embedding or a matrix; of what fills masks, where its parts are known."""
-        heads: dict[str, Mapping[str, str]] = {}
+        """Of what reads from the left, the embedding or a matrix; of others, where their parts are known."""
+        heads = dict(TASKS.get(self._type, {}))
         if self._type in PREDICTIONS:
             heads["token"] = PREDICTIONS[self._type]
         else:

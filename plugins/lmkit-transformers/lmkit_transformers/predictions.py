@@ -1,4 +1,4 @@
-"""Predictions: heads that fill masks in architectures of transformers, each of which calls their parts otherwise."""
+"""Predictions: heads in architectures of transformers, each of which calls their parts otherwise."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ PREDICTIONS: Mapping[str, Mapping[str, str]] = {
     },
 }
 """model_type -> part of a vocabulary head -> its name in that type's ...ForMaskedLM."""
+_OF_TOKENS = {"tag": {"dense": "classifier"}, "span": {"dense": "qa_outputs"}}
+# These classify by BERT's pooler, which is a part of their heads, not of their encoders.
+_POOLED_BY_THE_HEAD = {"dense": "classifier.out_proj", "pooler.dense": "classifier.dense"}
+_LIKE_BERTS = {**_OF_TOKENS, **dict.fromkeys(("classify", "regress"), _OF_TOKENS["tag"])}
+_LIKE_ROBERTAS = {**_OF_TOKENS, **dict.fromkeys(("classify", "regress"), _POOLED_BY_THE_HEAD)}
+TASKS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    **dict.fromkeys(("deberta", "deberta-v2", "distilbert", "electra"), _OF_TOKENS),
+    **dict.fromkeys(("camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"), _LIKE_ROBERTAS),
+    **dict.fromkeys(("bert", "ernie"), _LIKE_BERTS),
+}
+"""model_type -> kind of a task's head -> its parts there; other kinds compute what no head of lmkit does."""
 _THEIR_OWN = ("distilbert", "bert", "deberta", "deberta-v2", "ernie")  # the others' is an exact GELU, whatever they say
 _ACTIVATIONS = {
     "tanh": "tanh",

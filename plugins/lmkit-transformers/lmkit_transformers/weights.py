@@ -26,9 +26,10 @@ def fill(twin: PreTrainedModel, model: Trained) -> list[str]:
     names = encoder.transformers_names()
     if names is None:
         raise FitError(f'encoder "{encoder.name}" does not say what its weights are called in transformers')
-    prefix = _prefix(twin)
-    given = {f"{prefix}{n}": w for n, w in to_transformers(names, encoder.state_dict()).items()}
-    its_names = encoder.transformers_heads.get(model.objective.head_kind, {})
+    prefix, its_names = _prefix(twin), encoder.transformers_heads.get(model.objective.head_kind, {})
+    body = to_transformers(names, encoder.state_dict())
+    # A layer of the encoder may be one of the head there, such as RoBERTa's pooler.
+    given = {(it if (it := renamed(n, its_names)) != n else f"{prefix}{n}"): weight for n, weight in body.items()}
     head = {renamed(name, its_names): weight for name, weight in _head(model).items()}
     given |= head
     there = twin.state_dict()
@@ -80,13 +81,14 @@ def take(model: Trained, base: Mapping[str, Tensor], head: Mapping[str, Tensor])
     names = encoder.transformers_names()
     assert names is not None
     fresh = to_transformers(names, encoder.state_dict())
+    its_names, own = encoder.transformers_heads.get(model.objective.head_kind, {}), model.head.state_dict()
+    base = {**base, **{n: head[it] for n in fresh if (it := renamed(n, its_names)) != n and it in head}}
     unknown = sorted(base.keys() - fresh.keys())
     if unknown:
         raise FitError(f'encoder "{encoder.name}" has no place for {", ".join(unknown[:3])}: {len(unknown)} weights')
     learned = {name for parameter, _ in encoder.named_parameters() for name in names[parameter].names}
     missing = sorted(learned - base.keys())
-    encoder.load_state_dict(from_transformers(names, fresh | dict(base)), strict=True)
-    its_names, own = encoder.transformers_heads.get(model.objective.head_kind, {}), model.head.state_dict()
+    encoder.load_state_dict(from_transformers(names, fresh | base), strict=True)
     found = {name: head[renamed(name, its_names)] for name in own if renamed(name, its_names) in head}
     model.head.load_state_dict({**own, **found}, strict=True)
     return missing, sorted(own.keys() - found.keys())
