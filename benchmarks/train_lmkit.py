@@ -11,28 +11,27 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.shape import BLOCK_TOKENS, CACHE, DATA, HEADS, LAYERS, STEP_TOKENS, VOCABULARY, WIDTH, can_compile
+from benchmarks.workloads import WORKLOADS, Workload
 
-COMPONENTS = {"mlm": ("wordpiece", "bert", "rate = 0.15"), "clm": ("bpe", "gpt2", "")}
 
-
-def recipe(objective: str, *, steps: int, compiled: bool) -> str:
-    """The run.toml of `objective`, "mlm" or "clm"."""
-    tokenizer, encoder, fields = COMPONENTS[objective]
+def recipe(workload: Workload, *, steps: int, compiled: bool) -> str:
+    """The run.toml of a row."""
     return f"""
 seed = 1
 [tokenizer]
-use = "{tokenizer}"
+use = "{workload.tokenizer}"
 vocab_size = {VOCABULARY}
+{workload.tokenizer_fields}
 [data]
 train = ["$LMKIT_DATA/books/train/**/*.md"]
 [encoder]
-use = "{encoder}"
+use = "{workload.encoder}"
 layers = {LAYERS}
 width = {WIDTH}
 heads = {HEADS}
 [objective]
-use = "{objective}"
-{fields}
+use = "{workload.objective}"
+{workload.objective_fields}
 [train]
 steps = {steps}
 block_tokens = {BLOCK_TOKENS}
@@ -46,7 +45,7 @@ evaluate_every_steps = 0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("objective", choices=sorted(COMPONENTS))
+    parser.add_argument("row", choices=WORKLOADS)
     parser.add_argument("--eager", action="store_true", help="as on a machine without a compiler")
     parser.add_argument("--steps", type=int, default=30, help="measured steps")
     parser.add_argument("--warmup-steps", type=int, default=10, help="steps before those, thrown away")
@@ -60,7 +59,7 @@ def main() -> None:
     keep_freed_memory()
     os.environ["LMKIT_DATA"] = str(DATA)  # named in the recipe, whose text stands in the report
     steps_in_all = options.warmup_steps + options.steps
-    text = recipe(options.objective, steps=steps_in_all, compiled=can_compile() and not options.eager)
+    text = recipe(WORKLOADS[options.row], steps=steps_in_all, compiled=can_compile() and not options.eager)
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         recipe_file = Path(folder, "run.toml")

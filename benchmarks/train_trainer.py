@@ -1,4 +1,4 @@
-"""The peer: transformers' Trainer on BertForMaskedLM or GPT2LMHeadModel, as it comes or at the best setting we found.
+"""The peer: transformers' Trainer on its own model of a row, as it comes or at the best setting we found.
 
 As it comes: fp32, dropout 0.1, its own optimizer and loader.  Best: bf16 autocast, no dropout, torch.compile where a
 compiler is installed.
@@ -15,20 +15,12 @@ from typing import Any
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
-from transformers import (
-    BertConfig,
-    BertForMaskedLM,
-    DataCollatorForLanguageModeling,
-    GPT2Config,
-    GPT2LMHeadModel,
-    PreTrainedModel,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from benchmarks.blocks import prepare
-from benchmarks.shape import BLOCK_TOKENS, HEADS, LAYERS, ROWS, STEP_TOKENS, VOCABULARY, WIDTH, can_compile
+from benchmarks.peer_models import build_model, collator
+from benchmarks.shape import ROWS, STEP_TOKENS, can_compile
+from benchmarks.workloads import WORKLOADS
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]
@@ -41,53 +33,23 @@ class Clock(TrainerCallback):  # type: ignore[misc]
         self.ends.append(time.perf_counter())
 
 
-def build_model(objective: str, *, dropout: float) -> PreTrainedModel:
-    """A fresh model of the shape of all training rows."""
-    torch.manual_seed(1)
-    if objective == "mlm":
-        return BertForMaskedLM(
-            BertConfig(
-                vocab_size=VOCABULARY,
-                hidden_size=WIDTH,
-                num_hidden_layers=LAYERS,
-                num_attention_heads=HEADS,
-                intermediate_size=4 * WIDTH,
-                max_position_embeddings=BLOCK_TOKENS,
-                hidden_dropout_prob=dropout,
-                attention_probs_dropout_prob=dropout,
-            )
-        )
-    return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=VOCABULARY,
-            n_embd=WIDTH,
-            n_layer=LAYERS,
-            n_head=HEADS,
-            n_positions=BLOCK_TOKENS,
-            resid_pdrop=dropout,
-            embd_pdrop=dropout,
-            attn_pdrop=dropout,
-            bos_token_id=0,
-            eos_token_id=0,
-        )
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("objective", choices=["mlm", "clm"])
+    parser.add_argument("row", choices=WORKLOADS)
     parser.add_argument("--best", action="store_true")
     parser.add_argument("--steps", type=int, default=12, help="measured steps")
     parser.add_argument("--warmup-steps", type=int, default=4, help="steps before those, thrown away")
     options = parser.parse_args()
-    blocks, tokenizer = prepare(options.objective)
+    workload = WORKLOADS[options.row]
+    blocks, tokenizer = prepare("mlm" if workload.objective == "mlm" else "clm")
+    made = collator(workload.objective, tokenizer)
     best = {"bf16": True, "use_cpu": not torch.cuda.is_available(), "torch_compile": can_compile()}
     changes = best if options.best else {}
     dropout = 0.0 if options.best else 0.1
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
-            build_model(options.objective, dropout=dropout),
+            build_model(workload.encoder, dropout=dropout),
             TrainingArguments(
                 folder,
                 per_device_train_batch_size=ROWS,
@@ -97,14 +59,17 @@ def main() -> None:
                 **changes,
             ),
             train_dataset=blocks,
-            data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=options.objective == "mlm"),
+            data_collator=made,
             callbacks=[clock],
         )
         done = trainer.train()
+    step_tokens = STEP_TOKENS
+    if workload.objective == "span-denoising":  # what is read, and what is predicted
+        step_tokens = sum(part.numel() for part in made([blocks[number] for number in range(ROWS)]).values())
     measured = clock.ends[options.warmup_steps - 1 :]
     result = {
         "seconds": [after - before for before, after in itertools.pairwise(measured)],
-        "step_tokens": STEP_TOKENS,
+        "step_tokens": step_tokens,
         "loss": done.training_loss,
         "threads": torch.get_num_threads(),
         "config": {

@@ -63,7 +63,7 @@ class Packed:
     positions: Tensor
     """[T] position of each token within its own sequence; 0 of filler."""
     documents: Tensor
-    """[T] number of each token's sequence within its row, filler included."""
+    """[T] number of each token's sequence within its row, from 0; filler has the number behind the last."""
     cu_seqlens: Tensor
     """[N + 1] int32 borders of all sequences, filler included; padded with T to a round length."""
     max_seqlen: int
@@ -81,7 +81,8 @@ class Packed:
     segments: Tensor | None = None
     """[T] 0 for a first text, 1 for a second."""
     context: Packed | None = None
-    """What a decoder reads across: sequence i reads the context's sequence i."""
+    """What a decoder reads across: sequence i reads the context's sequence i, which lies in a row of the same number,
+    and has the same number in `documents`."""
     cache: Cache | None = None
     """Generation: forward reads earlier tokens from it and adds its own. One sequence a row, from the row's start."""
 
@@ -120,20 +121,46 @@ def _moved(item: Packed | Batch, device: torch.device | str) -> dict[str, Any]:
 
 
 def pack(
-    examples: Sequence[Example], *, attention: Attention, filler: int, reach: Sequence[IntArray] | None = None
+    examples: Sequence[Example],
+    *,
+    attention: Attention,
+    filler: int,
+    reach: Sequence[IntArray] | None = None,
+    contexts: Sequence[Example] | None = None,
 ) -> tuple[Packed, npt.NDArray[np.int64]]:
     """Lay examples into rows, the longest first, each into the first row that has room.
 
     Returns the Packed and [len(examples)] where each example's first token lies in it.  `filler` is the id that fills
-    what is left; `reach` has, for each example, [n] the last position that each token sees ("mixed").
+    what is left; `reach` has, for each example, [n] the last position that each token sees ("mixed").  `contexts` has,
+    for each example, what its sequences read across, one each: the Packed's context, of as many rows.
     Rows are as long as the longest example (or its capacity), rounded up to 8 where examples name no capacity.
     """
-    row_tokens = max(max(e.capacity, len(e.tokens)) for e in examples)
-    if not any(e.capacity for e in examples):
-        row_tokens += -row_tokens % 8
-    starts, rows = _first_fit(examples, row_tokens)
-    total = rows * row_tokens
+    sides = [examples] if contexts is None else [examples, contexts]
+    lengths = [_row_tokens(side) for side in sides]
+    starts, rows = _first_fit(sides, lengths)
+    packed = _laid(examples, starts[0], rows, lengths[0], attention=attention, filler=filler, reach=reach)
+    if contexts is not None:
+        context = _laid(contexts, starts[1], rows, lengths[1], attention="bidirectional", filler=filler, reach=None)
+        packed = attrs.evolve(packed, context=context)
+    return packed, starts[0]
 
+
+def _row_tokens(examples: Sequence[Example]) -> int:
+    longest = max(max(e.capacity, len(e.tokens)) for e in examples)
+    return longest if any(e.capacity for e in examples) else longest + -longest % 8
+
+
+def _laid(
+    examples: Sequence[Example],
+    starts: npt.NDArray[np.int64],
+    rows: int,
+    row_tokens: int,
+    *,
+    attention: Attention,
+    filler: int,
+    reach: Sequence[IntArray] | None,
+) -> Packed:
+    total = rows * row_tokens
     tokens = np.full(total, filler, np.int64)
     reaches = np.zeros(total, np.int64) if reach is not None else None
     segmented = any(e.segments is not None for e in examples)
@@ -157,17 +184,15 @@ def pack(
         real[start : start + length] = True
     # A row of several sequences may be longer than an encoder has positions for; what fills it needs none.
     positions = np.where(real, np.arange(total) - borders[:-1][sequence], 0)
-    row_first = sequence[np.arange(0, total, row_tokens)]
-    documents = sequence - np.repeat(row_first, row_tokens)
     room = 1 << len(borders).bit_length()  # a round length, so that compiled code sees few shapes
     cu_seqlens = np.full(room, total, np.int32)
     cu_seqlens[: len(borders)] = borders
     if reaches is not None:  # filler sees itself, all of it
         reaches[~real] = row_tokens
-    packed = Packed(
+    return Packed(
         tokens=torch.from_numpy(tokens),
         positions=torch.from_numpy(positions),
-        documents=torch.from_numpy(documents),
+        documents=torch.from_numpy(_numbers(real[borders[:-1]], borders[:-1] // row_tokens, rows)[sequence]),
         cu_seqlens=torch.from_numpy(cu_seqlens),
         max_seqlen=row_tokens,
         row_tokens=row_tokens,
@@ -177,24 +202,30 @@ def pack(
         reach=None if reaches is None else torch.from_numpy(reaches),
         segments=None if segments is None else torch.from_numpy(segments),
     )
-    return packed, starts
 
 
-def _first_fit(examples: Sequence[Example], row_tokens: int) -> tuple[npt.NDArray[np.int64], int]:
-    used: list[int] = []  # tokens taken in each row
-    open_from = 0  # rows before this one are full
-    starts = np.empty(len(examples), np.int64)
-    room = [example.capacity or len(example.tokens) for example in examples]
-    for number in sorted(range(len(examples)), key=lambda number: -room[number]):
-        wanted = room[number]
-        row = next((r for r in range(open_from, len(used)) if used[r] + wanted <= row_tokens), len(used))
-        if row == len(used):
-            used.append(0)
-        starts[number] = row * row_tokens + used[row]
-        used[row] += wanted
-        while open_from < len(used) and used[open_from] >= row_tokens:
-            open_from += 1
-    return starts, len(used)
+def _numbers(real: npt.NDArray[np.bool_], row: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:
+    """[N] each sequence's number among the real ones of its row; filler has the one that is next, wherever it lies."""
+    count = np.bincount(row[real], minlength=rows)
+    before = np.cumsum(count) - count
+    return np.where(real, np.cumsum(real) - 1 - before[row], count[row])
+
+
+def _first_fit(
+    sides: Sequence[Sequence[Example]], row_tokens: Sequence[int]
+) -> tuple[list[npt.NDArray[np.int64]], int]:
+    """Where each example begins on each side, and how many rows there are; its sides lie in rows of one number."""
+    rooms = np.array([[e.capacity or len(e.tokens) for e in side] for side in sides], np.int64).T
+    most = np.array(row_tokens)
+    used = np.zeros_like(rooms)  # tokens taken in each row, of each side; at most there is a row for each example
+    starts = np.empty_like(rooms)
+    rows = 0
+    for number in np.argsort(-(rooms / most).max(1), kind="stable").tolist():
+        row = int((used[: rows + 1] + rooms[number] <= most).all(1).argmax())  # the next one is empty
+        starts[number] = row * most + used[row]
+        used[row] += rooms[number]
+        rows = max(rows, row + 1)
+    return list(starts.T), rows
 
 
 def _borders(

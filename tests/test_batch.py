@@ -1,3 +1,5 @@
+from typing import Any
+
 import attrs
 import numpy as np
 import pytest
@@ -126,6 +128,34 @@ def test_segments_and_reach_lie_where_their_tokens_do(given: list[Example]) -> N
             wanted = [0] * len(example.tokens) if example.segments is None else example.segments.tolist()
             assert packed.segments[where].tolist() == wanted
     assert (packed.reach[~real] == packed.row_tokens).all()
+
+
+@given(examples(), st.randoms())
+def test_a_sequence_and_its_context_have_one_row_and_number(some: list[Example], random: Any) -> None:
+    def like(example: Example) -> Example:
+        """Another example of as many sequences."""
+        lengths = tuple(random.randint(1, 12) for _ in example.lengths)
+        return Example(tokens=np.arange(sum(lengths)), lengths=lengths, capacity=36 if example.capacity else 0)
+
+    contexts = [like(example) for example in some]
+    packed, starts = pack(some, attention="causal", filler=0, contexts=contexts)
+    context = packed.context
+    assert context is not None
+    assert context.rows == packed.rows
+    assert context.attention == "bidirectional"
+    assert torch.equal(packed.first // packed.row_tokens, context.first // context.row_tokens)
+    assert torch.equal(packed.documents[packed.first], context.documents[context.first])
+    lengths = [n for example in contexts for n in example.lengths]
+    assert (context.last - context.first + 1).tolist() == lengths
+    assert starts.tolist() == packed.first[np.cumsum([0, *(len(e.lengths) for e in some[:-1])])].tolist()
+    for side in (packed, context):  # no real sequence has the number of what fills its row
+        real = np.zeros(len(side.tokens), bool)
+        for first, last in zip(side.first.tolist(), side.last.tolist(), strict=True):
+            real[first : last + 1] = True
+        numbers = side.documents.view(side.rows, -1)
+        for row in range(side.rows):
+            mine = real.reshape(side.rows, -1)[row]
+            assert set(numbers[row][mine].tolist()).isdisjoint(numbers[row][~mine].tolist())
 
 
 def test_the_longest_come_first_and_short_ones_fill_their_gaps() -> None:

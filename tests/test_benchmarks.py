@@ -6,10 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import measure, report, train_lmkit, vocabulary
+from benchmarks import measure, peer_models, report, train_lmkit, vocabulary
 from benchmarks.defects import finding, not_a_number, packing, resume, validation
 from benchmarks.measure import Contender, Measurement
+from benchmarks.shape import VOCABULARY
+from benchmarks.workloads import WORKLOADS
+from lmkit.interfaces import Vocabulary
+from lmkit.model import build_model
 from lmkit.recipe import read_pretraining
+from lmkit.registry import Registry
 
 MACHINE = {
     "processor": "a processor",
@@ -81,13 +86,43 @@ def test_a_contender_that_fails_ends_the_row_with_its_own_words(
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("objective", ["mlm", "clm"])
+@pytest.mark.parametrize("row", WORKLOADS)
 def test_the_recipes_of_the_training_rows_are_valid(
-    objective: str, compiled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    row: str, compiled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LMKIT_DATA", str(tmp_path))
-    (tmp_path / "run.toml").write_text(train_lmkit.recipe(objective, steps=40, compiled=compiled))
+    (tmp_path / "run.toml").write_text(train_lmkit.recipe(WORKLOADS[row], steps=40, compiled=compiled))
     assert read_pretraining(tmp_path / "run.toml").train.steps == 40
+
+
+@pytest.mark.parametrize("row", WORKLOADS)
+def test_the_peer_of_a_row_has_as_many_parameters(row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMKIT_DATA", str(tmp_path))
+    workload = WORKLOADS[row]
+    (tmp_path / "run.toml").write_text(train_lmkit.recipe(workload, steps=40, compiled=False))
+    chosen = read_pretraining(tmp_path / "run.toml").encoder
+    special = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4, "eos": 5, "mark_0": 6}
+    vocabulary = Vocabulary(size=VOCABULARY, special=special, word_starts=np.ones(VOCABULARY, bool))
+    objective = Registry().find("objective", workload.objective).load()
+    made = objective(objective.Config(), vocabulary)
+    model = build_model(chosen.component.load(), chosen.config, made, vocabulary, seed=1, longest=128)
+    theirs = peer_models.build_model(workload.encoder, dropout=0.0).num_parameters()
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(
+        theirs, rel=0.05
+    )  # ours have room for longer texts
+
+
+def test_the_peer_denoises_spans_as_t5_does() -> None:
+    tokens = np.arange(1, 129)
+    batch = peer_models.SpanCollator()([{"input_ids": tokens.tolist()}] * 3)
+    for read, said in zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True):
+        assert len(read) + len(said) == 128 + 2 * 6 + 2  # six marks stand in both, and each ends
+        assert (read[-1], said[-1]) == (0, 0)
+        parts = {mark: [] for mark in said if mark > 128}
+        for token in said[:-1]:
+            parts[mark := token] if token > 128 else parts[mark].append(token)
+        whole = [token for one in read[:-1] for token in parts.get(one, [one])]
+        assert whole == tokens.tolist()
 
 
 def test_findings_say_what_decides_them() -> None:

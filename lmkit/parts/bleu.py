@@ -16,6 +16,11 @@ ORDERS = 4
 """Of n-grams, from words to sequences of four."""
 
 
+def require_sacrebleu() -> None:
+    """Raise FitError where sacrebleu is not installed: to be told before anything is predicted."""
+    _sacrebleu()
+
+
 def bleu_counts(said: str, gold: str) -> dict[str, float]:
     """What BLEU counts of a text beside the gold one; the sums over texts are what `bleu` wants.
 

@@ -40,8 +40,15 @@ class Continuation(Objective[ScoredBatch]):
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> ScoredBatch:
         prepared = [self.prepared(example, progress) for example in examples]
         read = [example for example, _ in prepared]
-        reach = [seen for _, seen in prepared if seen is not None]
-        inputs, starts = pack(read, attention=self.attention, filler=self._filler, reach=reach or None)
+        return self.batch(read, [seen for _, seen in prepared if seen is not None])
+
+    def batch(
+        self, read: Sequence[Example], reach: Sequence[IntArray] = (), contexts: Sequence[Example] | None = None
+    ) -> ScoredBatch:
+        """What is read with its targets; `contexts` are what each sequence reads across, where it does."""
+        inputs, starts = pack(
+            read, attention=self.attention, filler=self._filler, reach=reach or None, contexts=contexts
+        )
         total = inputs.tokens.numel()
         weights = np.zeros(total, np.float32)
         for example, start in zip(read, starts, strict=True):
@@ -52,7 +59,7 @@ class Continuation(Objective[ScoredBatch]):
         return ScoredBatch(
             inputs=inputs,
             counts={self.name: int(weights.sum())},
-            tokens=sum(len(e.tokens) for e in examples),
+            tokens=sum(len(e.tokens) for e in (*read, *(contexts or ()))),
             scored=torch.arange(total),
             targets=torch.from_numpy(targets),
             weights=torch.from_numpy(weights),

@@ -82,12 +82,14 @@ class Sequences:
         examples = [Example(tokens=s, lengths=(len(s),), capacity=room) for s in sequences]
         reach = [np.maximum(np.arange(len(s)), n - 1) for s, n in zip(sequences, self._whole, strict=True)]
         mixed = any(self._whole)
-        packed, _ = pack(examples, attention="mixed" if mixed else "causal", filler=0, reach=reach if mixed else None)
-        context = None
-        if self._contexts:
-            reads = [Example(tokens=ids, lengths=(len(ids),)) for ids in self._contexts]
-            context, _ = pack(reads, attention="bidirectional", filler=0)
-        return attrs.evolve(packed, cache=self._cache, context=context)
+        packed, _ = pack(
+            examples,
+            attention="mixed" if mixed else "causal",
+            filler=0,
+            reach=reach if mixed else None,
+            contexts=[Example(tokens=ids, lengths=(len(ids),)) for ids in self._contexts] or None,
+        )
+        return attrs.evolve(packed, cache=self._cache)
 
     def _newest_tokens(self) -> Packed:
         """The token of each sequence that the cache has not read."""

@@ -95,12 +95,8 @@ class EncoderSubject:
         """These examples as an objective of this attention would pack them; where it reads a context, it is theirs."""
         filler = self.vocabulary.special["pad"] if filler is None else filler
         reach = [np.concatenate([_half_seen(n) for n in e.lengths]) for e in examples] if attention == "mixed" else None
-        packed, _ = pack(examples, attention=attention, filler=filler, reach=reach)
-        if self.component.takes_context:
-            packed = attrs.evolve(
-                packed, context=pack(context or examples, attention="bidirectional", filler=filler)[0]
-            )
-        return packed
+        contexts = (context or examples) if self.component.takes_context else None
+        return pack(examples, attention=attention, filler=filler, reach=reach, contexts=contexts)[0]
 
 
 @attrs.frozen(eq=False)

@@ -12,6 +12,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from lmkit.errors import FitError
 from lmkit.parts import bleu as module
 from lmkit.parts.bleu import bleu, bleu_counts, chrf, chrf_counts
+from lmkit.registry import Registry
 
 TEXTS = st.lists(st.sampled_from(["the", "bow", "of", "yew", "bends.", "Robin", "café", "—"]), max_size=9).map(" ".join)
 
@@ -32,3 +33,21 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(FitError, match=r"pip install 'lmkit\[bleu\]'"):
         bleu_counts("a", "a")
+
+
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [("translation", {"metric": "chrf"}), ("translation", {"bleu": True}), ("completion", {"bleu": True})],
+)
+def test_a_task_that_scores_by_it_says_so_before_it_predicts(
+    task: str, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry()
+    tokenizer_class = registry.find("tokenizer", "bytes").load()
+    tokenizer = tokenizer_class.train(tokenizer_class.Config(), [])
+    cls = registry.find("task", task).load()
+    assert cls(cls.Config(**options), tokenizer)
+    module._sacrebleu.cache_clear()
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(FitError, match=r"pip install 'lmkit\[bleu\]'"):
+        cls(cls.Config(**options), tokenizer)

@@ -19,7 +19,7 @@ from lmkit.batch import Example
 from lmkit.errors import DataError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
-from lmkit.parts.bleu import bleu, bleu_counts
+from lmkit.parts.bleu import bleu, bleu_counts, require_sacrebleu
 from lmkit.parts.continuation import Continuation
 from lmkit.parts.generation import Drawn, Generation, check_room
 from lmkit.parts.pieces import Pieces
@@ -88,6 +88,8 @@ class Completion(Task):
         self.tokenizer = tokenizer
         special = tokenizer.vocabulary.special
         self._end = [special["eos"]] if "eos" in special else []
+        if config.bleu:
+            require_sacrebleu()
 
     def build_objective(self, labels: Sequence[str]) -> Continuation:
         if self.config.attention == "mixed":

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lmkit.batch import Example, pack
+from lmkit.batch import Example
 from lmkit.interfaces import Vocabulary
 from lmkit.parts.continuation import Continuation
 from lmkit.parts.losses import LossConfig
@@ -41,10 +41,7 @@ class Conditional(Continuation):
         longest = max(len(example.tokens) for example in said)
         if any(example.capacity for example in examples):
             said = [attrs.evolve(example, capacity=rounded_up(longest, ROUND)) for example in said]
-        batch = super().collate(said, progress=progress)
-        context, _ = pack(reads, attention="bidirectional", filler=self._filler)
-        tokens = sum(len(read.tokens) + len(answer.tokens) for read, answer in zip(reads, said, strict=True))
-        return attrs.evolve(batch, inputs=attrs.evolve(batch.inputs, context=context), tokens=tokens)
+        return self.batch(said, contexts=reads)
 
 
 def start_of(vocabulary: Vocabulary) -> int:

@@ -1,4 +1,4 @@
-"""Memory: what a decoder reads across, laid out by sequence, since sequence i reads the context's sequence i."""
+"""Memory: what a decoder reads across. Its rows are the decoder's, and each sequence reads the one of its number."""
 
 from __future__ import annotations
 
@@ -12,46 +12,24 @@ from lmkit.batch import Packed
 from lmkit.parts.attention import KeyValueCache
 
 
-class Places(NamedTuple):
-    """Where each sequence's tokens lie in a packed batch; a tuple, into which torch.compile sees."""
-
-    at: Tensor
-    """[S, L] of the T tokens; what is beyond a sequence's end repeats its last token."""
-    real: Tensor
-    """[S, L] whether a place is one of the sequence's own."""
-
-    def gather(self, states: Tensor) -> Tensor:
-        """[T, W] -> [S, L, W]."""
-        return states[self.at]
-
-    def scatter(self, states: Tensor, tokens: int) -> Tensor:
-        """[S, L, W] -> [T, W], with zeros where no sequence lies."""
-        places = torch.where(self.real, self.at, tokens).flatten()  # what is not real goes behind the end
-        laid = states.new_zeros(tokens + 1, states.shape[-1])
-        return laid.index_copy(0, places, states.flatten(0, 1))[:tokens]
-
-
-def places_of(packed: Packed) -> Places:
-    """Where the real sequences of `packed` lie."""
-    steps = torch.arange(packed.row_tokens, device=packed.first.device)
-    index = packed.first[:, None] + steps
-    return Places(torch.minimum(index, packed.last[:, None]), index <= packed.last[:, None])
-
-
 class Memory(NamedTuple):
-    """The context's states, by sequence."""
+    """The context's keys and values; a tuple, into which torch.compile sees."""
 
-    states: Tensor
-    """[S, L, W]"""
-    bias: Tensor
-    """[S, 1, 1, L]: 0 where there is a state, -inf beyond a sequence's end."""
+    documents: Tensor
+    """[R, K] the number of each state's sequence within its row."""
+    keys_values: tuple[tuple[Tensor, Tensor], ...]
+    """Of each layer, both [R, H, K, D]."""
 
+    def bias(self, inputs: Packed, dtype: torch.dtype) -> Tensor:
+        """[R, 1, L, K] what is added to scores: 0 within a sequence, -inf elsewhere."""
+        own = inputs.documents.view(inputs.rows, inputs.row_tokens)
+        seen = own[:, :, None] == self.documents[:, None, :]
+        seen = seen | ~seen.any(-1, keepdim=True)  # what fills a row may have nothing to read
+        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -math.inf)[:, None]
 
-def memory_of(context: Packed, states: Tensor) -> Memory:
-    """The memory of a context whose states [T, W] an encoder has made."""
-    places = places_of(context)
-    bias = torch.zeros(places.real.shape, dtype=torch.float32, device=states.device)
-    return Memory(places.gather(states), bias.masked_fill_(~places.real, -math.inf)[:, None, None])
+    def select(self, rows: Tensor) -> Memory:
+        """Of these rows only, in this order."""
+        return Memory(self.documents[rows], tuple((keys[rows], values[rows]) for keys, values in self.keys_values))
 
 
 class MemoryCache(KeyValueCache):
@@ -62,5 +40,5 @@ class MemoryCache(KeyValueCache):
     def select(self, rows: Tensor) -> Self:
         chosen = super().select(rows)
         if self.memory is not None:
-            chosen.memory = Memory(self.memory.states[rows], self.memory.bias[rows])
+            chosen.memory = self.memory.select(rows)
         return chosen

@@ -90,7 +90,8 @@ class SpanDenoising(Conditional):
         self._denoisers = config.denoisers
         self._marks = np.array(marks, np.int64)
         self._end = special["eos"]
-        self._special = vocabulary.special_ids()
+        self._is_special = np.zeros(vocabulary.size, bool)
+        self._is_special[vocabulary.special_ids()] = True
 
     def answers(self, example: Example, progress: float | None) -> list[tuple[Ids, Ids]]:
         rng, tokens = example.rng(), np.asarray(example.tokens, np.int64)
@@ -98,7 +99,7 @@ class SpanDenoising(Conditional):
 
     def _noised(self, tokens: Ids, rng: np.random.Generator) -> tuple[Ids, Ids]:
         """What is read, with marks, and what is predicted; special tokens stay where they are."""
-        ordinary = np.flatnonzero(~np.isin(tokens, self._special))
+        ordinary = np.flatnonzero(~self._is_special[tokens])
         kind = self._denoisers[int(rng.integers(len(self._denoisers)))]
         if len(ordinary) < 2:
             return tokens, np.array([self._end])

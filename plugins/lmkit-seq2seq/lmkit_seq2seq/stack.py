@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lmkit.batch import Packed
 from lmkit.parts.attention import KeyValueCache, attend, attention_bias, compute_dtype, merge_heads, split_heads
 from lmkit.parts.layers import RootMeanSquareNorm
-from lmkit_seq2seq.memory import Memory, Places, places_of
+from lmkit_seq2seq.memory import Memory
 
 
 class Stack(nn.Module):
@@ -49,10 +49,20 @@ class Stack(nn.Module):
         hidden = F.dropout(hidden, drop, bool(drop))
         dtype = compute_dtype(hidden)
         bias = attention_bias(inputs, dtype) + self._relative_bias(inputs).to(dtype)
-        places = None if memory is None else places_of(inputs)
+        beyond = None if memory is None else memory.bias(inputs, dtype)
         for number, block in enumerate(self.blocks):
-            hidden = block(hidden, bias, inputs, number, memory, places)
+            across = None if memory is None else (*memory.keys_values[number], beyond)
+            hidden = block(hidden, bias, inputs, number, across)
         return F.dropout(self.norm(hidden), drop, bool(drop))
+
+    def memory(self, context: Packed, states: Tensor) -> Memory:
+        """What the decoder's blocks read across, of a context's `states` [T, width]."""
+
+        read = []
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            read.append(block.shown(states, context.row_tokens))
+        return Memory(context.documents.view(context.rows, context.row_tokens), tuple(read))
 
     def _relative_bias(self, inputs: Packed) -> Tensor:
         """[1 or R, heads, L, keys] what is added to scores for how far apart two tokens stand."""
@@ -112,9 +122,17 @@ class Block(nn.Module):
         self.outer = nn.Linear(feed_forward, width, bias=False)
 
     def forward(
-        self, hidden: Tensor, bias: Tensor, inputs: Packed, number: int, memory: Memory | None, places: Places | None
+        self,
+        hidden: Tensor,
+        bias: Tensor,
+        inputs: Packed,
+        number: int,
+        across: tuple[Tensor, Tensor, Tensor] | None,
     ) -> Tensor:
-        """[T, width] -> [T, width]; `bias` says who sees whom and how far apart, `number` is the block's own."""
+        """[T, width] -> [T, width]; `bias` says who sees whom and how far apart, `number` is the block's own.
+
+        `across` are the keys, values and bias of what is read across.
+        """
         drop = self.drop if self.training else 0.0
         states = self.qkv(self.attention_norm(hidden)).chunk(3, dim=-1)
         query, key, value = (split_heads(s, self.heads, inputs.row_tokens) for s in states)
@@ -122,8 +140,10 @@ class Block(nn.Module):
             key, value = inputs.cache.extend(number, inputs, key, value)
         attended = self.attention_out(merge_heads(attend(query, key, value, bias, drop, scale=1.0)))
         hidden = hidden + F.dropout(attended, drop, bool(drop))
-        if memory is not None and places is not None:
-            read = self.memory_out(self._across(hidden, memory, places, drop))
+        if across is not None:
+            key, value, beyond = across
+            query = split_heads(self.memory_query(self.memory_norm(hidden)), self.heads, inputs.row_tokens)
+            read = self.memory_out(merge_heads(attend(query, key, value, beyond, drop, scale=1.0)))
             hidden = hidden + F.dropout(read, drop, bool(drop))
         opened = self.inner(self.inner_norm(hidden))
         if self.gated:
@@ -134,11 +154,7 @@ class Block(nn.Module):
         fed = self.outer(F.dropout(opened, drop, bool(drop)))
         return hidden + F.dropout(fed, drop, bool(drop))
 
-    def _across(self, hidden: Tensor, memory: Memory, places: Places, drop: float) -> Tensor:
-        """[T, heads * D]: what each token reads of its own sequence's memory; zero for filler."""
-        sequences, own = places.at.shape
-        query = split_heads(places.gather(self.memory_query(self.memory_norm(hidden))).flatten(0, 1), self.heads, own)
-        key_value = self.memory_key_value(memory.states).flatten(0, 1).chunk(2, dim=-1)
-        key, value = (split_heads(s, self.heads, memory.states.shape[1]) for s in key_value)
-        read = merge_heads(attend(query, key, value, memory.bias.to(query.dtype), drop, scale=1.0))
-        return places.scatter(read.view(sequences, own, -1), len(hidden))
+    def shown(self, states: Tensor, row_tokens: int) -> tuple[Tensor, Tensor]:
+        """Keys and values [R, heads, row_tokens, D] of a context's `states` [T, width]."""
+        key, value = self.memory_key_value(states).chunk(2, dim=-1)
+        return split_heads(key, self.heads, row_tokens), split_heads(value, self.heads, row_tokens)

@@ -19,7 +19,7 @@ from lmkit.interfaces import Encoder, HeadStyle, Renamed, Vocabulary
 from lmkit.parts.counterpart import Counterpart, require_attention
 from lmkit.parts.layers import draw_weights
 from lmkit.parts.shape import Shape
-from lmkit_seq2seq.memory import Memory, MemoryCache, memory_of
+from lmkit_seq2seq.memory import Memory, MemoryCache
 from lmkit_seq2seq.stack import Stack
 
 
@@ -106,7 +106,7 @@ class T5(Encoder):
         memory: Memory | None = None
         if inputs.context is not None and (cache is None or cache.memory is None):
             context = inputs.context
-            memory = memory_of(context, self.encoder(self.token_embedding(context.tokens), context, None))
+            memory = self.decoder.memory(context, self.encoder(self.token_embedding(context.tokens), context, None))
             if cache is not None:
                 cache.memory = memory
         elif cache is not None:

@@ -19,7 +19,7 @@ from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Encoder, Task, Tokenizer
 from lmkit.interfaces.task import Row
 from lmkit.parts.beam import Found, beam_search
-from lmkit.parts.bleu import bleu, bleu_counts, chrf, chrf_counts
+from lmkit.parts.bleu import bleu, bleu_counts, chrf, chrf_counts, require_sacrebleu
 from lmkit.parts.continuation import Continuation
 from lmkit.parts.losses import LossConfig
 from lmkit.parts.rows import answer, has_value, text_of
@@ -82,6 +82,8 @@ class Translation(Task):
             raise FitError('task "translation" needs a tokenizer with a token that ends a text; this one has none')
         self.config = config
         self.tokenizer = tokenizer
+        if self._scores_bleu:
+            require_sacrebleu()
 
     @property
     def metric(self) -> str | None:

@@ -1,6 +1,5 @@
 """The same weights give the states of transformers' T5, encoder and decoder."""
 
-import attrs
 import numpy as np
 import pytest
 import torch
@@ -54,15 +53,15 @@ def test_states_are_those_of_transformers(gated: bool) -> None:
     known = model.state_dict().keys()
     model.load_state_dict(weights | {name: w for name, w in tied.items() if name in known}, strict=True)
     sources, targets = examples(SOURCES, 0), examples(TARGETS, 1)
-    context, source_starts = pack(sources, attention="bidirectional", filler=0)
-    inputs, starts = pack(targets, attention="causal", filler=0)
-    assert context.rows < len(sources)
+    inputs, starts = pack(targets, attention="causal", filler=0, contexts=sources)
+    context = inputs.context
+    assert context is not None
     assert inputs.rows < len(targets), "several sequences should share a row"
     with torch.no_grad():
         read = encoder(context)
-        states = encoder(attrs.evolve(inputs, context=context))
+        states = encoder(inputs)
         assert states.std() > 0.1
-        for source, target, source_start, start in zip(sources, targets, source_starts, starts, strict=True):
+        for source, target, source_start, start in zip(sources, targets, context.first, starts, strict=True):
             wanted = model(
                 input_ids=torch.from_numpy(source.tokens)[None], decoder_input_ids=torch.from_numpy(target.tokens)[None]
             )

@@ -258,6 +258,9 @@ def _architecture(config: AnyEncoderConfig, vocabulary: Vocabulary) -> PreTraine
         made = AutoConfig.for_model(config.config["model_type"], **fields, vocab_size=vocabulary.size)
     except Exception as error:  # each config checks itself, by errors of many kinds
         raise FitError(f"config: {told(error)}") from error
+    for key in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"):
+        if isinstance(said := getattr(made, key, None), int) and said < 1:
+            raise FitError(f"config: {key} is {said}, expected 1 or more")
     known = {*type(made)().to_dict(), *made.attribute_map, *vars(type(made)), *special}
     if unknown := sorted(fields.keys() - known):  # which transformers keeps, and does nothing with
         warnings.warn(f'config: a "{made.model_type}" of transformers knows no {", ".join(unknown)}', stacklevel=2)
