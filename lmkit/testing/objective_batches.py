@@ -72,6 +72,26 @@ def attention_is_what_it_says(subject: ObjectiveSubject) -> None:
 
 
 @CHECKS.add
+def contexts_lie_beside_what_reads_them(subject: ObjectiveSubject) -> None:
+    """Each sequence and the context's sequence that it reads have rows of one number, and one number in them."""
+    objective = subject.objective()
+    if not objective.needs_context:
+        raise DoesNotApply("it needs no context")
+    for examples in subject.kinds:
+        inputs = objective.collate(examples, progress=0.5).inputs
+        assert inputs.context is not None
+        ours, theirs = (
+            [(int(first) // side.row_tokens, int(side.documents[first])) for first in side.first]
+            for side in (inputs, inputs.context)
+        )
+        likely = "the context was packed by itself: hand it to pack as `contexts`"
+        sizes = (inputs.rows, len(ours)), (inputs.context.rows, len(theirs))
+        expect(sizes[0] == sizes[1], f"a context of {sizes[0]} rows and sequences", sizes[1], likely)
+        for number, (own, other) in enumerate(zip(ours, theirs, strict=True)):
+            expect(own == other, f"context {number} at (row, number in it) {own}", other, likely)
+
+
+@CHECKS.add
 def losses_add_up(subject: ObjectiveSubject) -> None:
     """loss(A + B) = loss(A) + loss(B), for every term and every count: no mean, no leak, no shared generator."""
     model = subject.model()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lmkit.batch import Example
+from lmkit.batch import Example, pack
 from lmkit.interfaces import Encoder, Vocabulary
 from lmkit.parts.heads import VocabularyHead
 from lmkit.parts.scored import ScoredBatch
@@ -120,6 +120,18 @@ class FutureVisible(Continuing):
     def collate(self, examples: Sequence[Example], *, progress: float | None) -> ScoredBatch:
         batch = super().collate(examples, progress=progress)
         return attrs.evolve(batch, inputs=attrs.evolve(batch.inputs, attention="bidirectional"))
+
+
+class ContextPackedByItself(Denoising):
+    """Short contexts share a row, where what reads them does not."""
+
+    needs_context = True
+
+    def collate(self, examples: Sequence[Example], *, progress: float | None) -> ScoredBatch:
+        batch = super().collate(examples, progress=progress)
+        short = [Example(tokens=e.tokens[: len(e.lengths)], lengths=(1,) * len(e.lengths)) for e in examples]
+        context, _ = pack(short, attention="bidirectional", filler=0)
+        return attrs.evolve(batch, inputs=attrs.evolve(batch.inputs, context=context))
 
 
 class IdleHeadLayer(Denoising):
@@ -238,6 +250,7 @@ WRONG: dict[type[Any], set[str]] = {
     NothingIsNotANumber: {"odd_examples_are_survived"},
     Unmasked: {"random_tokens_cannot_be_predicted"},
     NotShifted: {"random_tokens_cannot_be_predicted"},
+    ContextPackedByItself: {"contexts_lie_beside_what_reads_them"},
     FutureVisible: {"attention_is_what_it_says"},
     IdleHeadLayer: {"every_head_parameter_learns"},
     TiedWeightInTheHead: {"head_stores_nothing_tied"},
