@@ -29,6 +29,6 @@ def next_command(run: Run) -> str:
         able = sorted(run.verbs().values())
         if not able or able == ["embedding"]:
             return f"lmkit finetune {run.folder} TASK.toml --run DIR"
-        task, named = run.task(able[0]), f" --task {' or '.join(able)}"
+        task, named = run.task(able[0]), f" --task {able[0]}"
     # A task with a verb answers a text; any other wants rows with more than that.
     return f"lmkit predict {run.folder}{named} " + ("--rows FILE" if task.verb is None else '"..."')

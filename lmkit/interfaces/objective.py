@@ -29,7 +29,8 @@ class Objective(ABC, Generic[Its]):
     formerly: ClassVar[tuple[str, ...]] = ()
     """Names that it had before, "distribution:name" where it was another's: what was saved under them is found."""
     head_kind: ClassVar[str]
-    """What is predicted where: "token" (at the position itself), "next-token", "classify", "tag", "span", ..."""
+    """What is predicted where, by which tasks find it: "token" (at the position itself), "next-token", "seq2seq",
+    "masked-next-token" (both of the former), "classify", "regress", "tag", "span", "choice", or a name of your own."""
     attention: Attention
     """What it needs of an encoder: of the class, or of an instance whose config decides."""
     needs_context: ClassVar[bool] = False

@@ -21,6 +21,9 @@ from lmkit.testing.subjects import EncoderSubject
 CHECKS: Checks[EncoderSubject] = Checks()
 
 
+_TOO_FAR = "a mask that hides too much; if layers see near ones only, give --set a Config whose layers reach so far"
+
+
 @CHECKS.add
 def states_have_their_shape(subject: EncoderSubject) -> None:
     """forward gives a finite fp32 [T, width], and token_embedding is [vocabulary, width]."""
@@ -115,7 +118,7 @@ def causal_means_causal(subject: EncoderSubject) -> None:
         off = distance(before[:cut], after[:cut])
         expect(off == 0, f"states before token {cut} that later ones do not change", f"{off:.1e} off", "a future peek")
     after = _altered(subject, encoder, "causal", example, range(1))
-    _sees(before[length - 1], after[length - 1], "the first token from the last, under causal attention")
+    _sees(before[length - 1], after[length - 1], f"the first of {length} tokens from the last, under causal attention")
 
 
 @CHECKS.add
@@ -211,7 +214,7 @@ def bf16_is_near(subject: EncoderSubject) -> None:
 
 
 def _sees(before: Tensor, after: Tensor, what: str) -> None:
-    expect(distance(before, after) > 0, f"to see {what}", "an unchanged state", "a mask that hides too much")
+    expect(distance(before, after) > 0, f"to see {what}", "an unchanged state", _TOO_FAR)
 
 
 def _states(encoder: Encoder, inputs: Packed) -> Tensor:
