@@ -57,7 +57,6 @@ class Stack(nn.Module):
 
     def memory(self, context: Packed, states: Tensor) -> Memory:
         """What the decoder's blocks read across, of a context's `states` [T, width]."""
-
         read = []
         for block in self.blocks:
             assert isinstance(block, Block)
