@@ -5,7 +5,8 @@
 `FOLDER` gets a run for each objective and `cells.jsonl`; cells that the file has are not made again.  `SPLITS` is what
 `python -m benchmarks.finetuning.splits` made, `DATA` what LMKIT_DATA names.  All train a Qwen3 of 4 layers x 256, whose
 attention is what an objective asks for; those that read across, a T5 of 2 + 2 layers.  Each has one core to itself, and
-as many are made at once as `--jobs` says.  At the end the table is printed.
+as many are made at once as `--jobs` says.  First all are trained, which wants a machine that does nothing else; what they
+learned is measured after, which does not (`--train-only` stops between the two).  At the end the table is printed.
 """
 
 from __future__ import annotations
@@ -151,11 +152,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="what LMKIT_DATA names")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--only", nargs="*", choices=SUBJECTS, default=list(SUBJECTS))
-    parser.add_argument("--cell", choices=SUBJECTS, help="make this one in this process, and print it")
+    parser.add_argument("--train-only", action="store_true", help="train, and measure another time")
+    parser.add_argument("--train", choices=SUBJECTS, help="train this one in this process")
+    parser.add_argument("--cell", choices=SUBJECTS, help="measure this one in this process, and print it")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once")
     options = parser.parse_args()
-    if options.cell:
+    if options.train or options.cell:
         keep_freed_memory()  # as the command does
+    if options.train:
+        trained(options.train, options.folder, options.minutes, options.data)
+        return
+    if options.cell:
         made = cell(options.cell, options.folder, options.minutes, options.data, options.splits)
         print(json.dumps(made))
         return
@@ -163,21 +170,28 @@ def main() -> None:
     file: Path = options.folder / "cells.jsonl"
     kept = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
-    def make(name: str) -> None:
-        if any(one["objective"] == name for one in kept):
-            return
-        command = [sys.executable, "-m", "benchmarks.objectives", *sys.argv[1:], "--cell", name]
+    def child(stage: str, name: str) -> str:
+        """What a process that does this stage of this objective prints; nothing where it failed."""
+        command = [sys.executable, "-m", "benchmarks.objectives", *sys.argv[1:], stage, name]
         alone = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=alone)
         if done.returncode:
             print(f"{name} failed:\n{done.stderr[-3000:]}", file=sys.stderr)
-            return
-        kept.append(json.loads(done.stdout.splitlines()[-1]))
-        with file.open("a") as cells:
-            cells.write(json.dumps(kept[-1]) + "\n")
+            return ""
+        return done.stdout
 
+    def measure(name: str) -> None:
+        if printed := child("--cell", name):
+            kept.append(json.loads(printed.splitlines()[-1]))
+            with file.open("a") as cells:
+                cells.write(json.dumps(kept[-1]) + "\n")
+
+    wanted = [name for name in options.only if all(one["objective"] != name for one in kept)]
     with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(make, options.only))
+        list(pool.map(lambda name: child("--train", name), wanted))
+        if options.train_only:
+            return
+        list(pool.map(measure, wanted))
     print("\n".join(table(sorted(kept, key=lambda one: list(SUBJECTS).index(one["objective"])))))
 
 
