@@ -5,8 +5,8 @@
 `FOLDER` gets a run for each objective and `cells.jsonl`; cells that the file has are not made again.  `SPLITS` is what
 `python -m benchmarks.finetuning.splits` made, `DATA` what LMKIT_DATA names.  All train a Qwen3 of 4 layers x 256, whose
 attention is what an objective asks for; those that read across, a T5 of 2 + 2 layers.  Each has one core to itself, and
-as many are made at once as `--jobs` says.  First all are trained, which wants a machine that does nothing else; what they
-learned is measured after, which does not (`--train-only` stops between the two).  At the end the table is printed.
+as many are made at once as `--jobs` says.  First all are trained, which wants a machine that does nothing else; the
+rest comes after, and does not (`--train-only` stops between the two).  At the end the table is printed.
 """
 
 from __future__ import annotations

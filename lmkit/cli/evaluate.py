@@ -48,7 +48,11 @@ def evaluate(
     found = lmkit.run.evaluate(run, **asked, overrides=options, local_files=local_files)
     forms = {"rows": _of_rows, "minimal_pairs": _of_pairs}
     others = {name: values for name, values in found.items() if name not in forms}
-    return Answer.of(found, *table(others), *chain.from_iterable(forms[n](found[n]) for n in forms if n in found))
+    told = list(table(others))
+    if text and "bits_per_byte" not in found["text"]:
+        scored = max(found["text"]["predictions"].values()) / found["text"]["tokens"]
+        told.append(f"no bits per byte: this objective scores {scored:.0%} of the tokens, and they count all of them")
+    return Answer.of(found, *told, *chain.from_iterable(forms[n](found[n]) for n in forms if n in found))
 
 
 def _of_rows(scores: Mapping[str, Any]) -> Iterator[str]:

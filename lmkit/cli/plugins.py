@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,7 +111,24 @@ def check_plugin(
     has_task = any(not isinstance(subject, str) and subject.kind == "task" for subject in subjects)
     if given is None and has_task and any("DataError: " in reason for reason in failed):
         verdict += ". A task that wants more than a text needs rows: --rows FILE"
-    return Answer.of(data, *failed, verdict, status=0 if passed else 1)
+    offered = [subject for subject in subjects if not isinstance(subject, str)]
+    return Answer.of(data, *failed, *_unread(offered, plugins), verdict, status=0 if passed else 1)
+
+
+def _unread(subjects: Sequence[Component], plugins: Sequence[Plugin]) -> Iterator[str]:
+    """A line for each objective whose head no installed task reads: it trains, and nobody can ask it anything."""
+    from lmkit.errors import PluginError
+
+    kinds: set[str] = set()
+    for component in (c for plugin in plugins for c in plugin.components if c.kind == "task"):
+        with suppress(PluginError):  # which is told where it is asked for
+            kinds |= set(component.load().reads)
+    for objective in (subject.load() for subject in subjects if subject.kind == "objective"):
+        if objective.head_kind not in kinds:
+            yield (
+                f'note: no installed task reads heads of kind "{objective.head_kind}", but {", ".join(sorted(kinds))}: '
+                f"checks of next tokens and masks did not apply, and `lmkit predict` needs a task of yours"
+            )
 
 
 def plugins_matrix(
@@ -140,8 +158,10 @@ def _matrix_lines(found: Mapping[str, Any]) -> Iterator[str]:
             cells = ("yes" if fits[row, column] else "-" for column in columns)
             marks = "  ".join(cell.ljust(len(column)) for cell, column in zip(cells, columns, strict=True))
             yield f"  {row:{width}}  {marks}".rstrip()
-        if name not in _MEANS or name.endswith("encoder"):
-            yield from (f"  - {reason}" for reason in dict.fromkeys(pair.reason for pair in pairs if pair.reason))
+        reasons = (pair.reason for pair in pairs if pair.reason)
+        if name == "objective x task":  # once a task, whatever the objective's head is
+            reasons = (reason.partition("; ")[0] for reason in reasons)
+        yield from (f"  - {reason}" for reason in dict.fromkeys(reasons))
     if "triples" in found:
         yield f"{found['triples']} of tokenizer x encoder x objective fit"
 

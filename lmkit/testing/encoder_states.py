@@ -65,7 +65,8 @@ def packed_sequences_do_not_see_each_other(subject: EncoderSubject) -> None:
                 continue
             compared += 1
             off = distance(before[first : last + 1], after[first : last + 1])
-            likely = "a mask that reads positions or rows instead of `documents`"
+            likely = "a mask that reads positions or rows instead of `documents`; layers without a mask have to begin "
+            likely += "anew where `inputs.positions` is 0"
             expect(off == 0, f"states that another sequence does not change ({attention})", f"{off:.1e} off", likely)
         assert compared, "nothing was compared"
 

@@ -28,6 +28,7 @@ from lmkit_transformers.tokenizer import told
 
 HELPERS = ("transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path", "vocab_size")
 """Keys of a config.json that say nothing of the shape, or what the tokenizer says."""
+_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
 _SMALL = {
     "model_type": "llama",
     "hidden_size": 256,
@@ -258,7 +259,7 @@ def _architecture(config: AnyEncoderConfig, vocabulary: Vocabulary) -> PreTraine
         made = AutoConfig.for_model(config.config["model_type"], **fields, vocab_size=vocabulary.size)
     except Exception as error:  # each config checks itself, by errors of many kinds
         raise FitError(f"config: {told(error)}") from error
-    for key in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"):
+    for key in _SIZES:
         if isinstance(said := getattr(made, key, None), int) and said < 1:
             raise FitError(f"config: {key} is {said}, expected 1 or more")
     known = {*type(made)().to_dict(), *made.attribute_map, *vars(type(made)), *special}

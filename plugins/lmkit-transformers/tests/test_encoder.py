@@ -75,6 +75,19 @@ def test_attention_that_an_architecture_has_not_is_refused() -> None:
         AnyEncoder(AnyEncoderConfig(config={**LLAMA, "hidden_size": "32"}), VOCABULARY)
 
 
+@pytest.mark.parametrize("key", ["hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"])
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_size_below_one_is_refused(key: str, size: int) -> None:
+    with pytest.raises(FitError, match="config: "):
+        AnyEncoder(AnyEncoderConfig(config={**LLAMA, key: size}), VOCABULARY)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_positions_below_one_are_refused(size: int) -> None:
+    with pytest.raises(FitError, match=f"config: max_position_embeddings is {size}, expected 1 or more"):
+        AnyEncoder(AnyEncoderConfig(config={**ROBERTA, "max_position_embeddings": size}), VOCABULARY)
+
+
 def test_keys_that_an_architecture_does_not_know_are_told() -> None:
     with pytest.warns(UserWarning, match='a "llama" of transformers knows no num_hidden_layer$'):
         AnyEncoder(AnyEncoderConfig(config={**LLAMA, "num_hidden_layer": 3}), VOCABULARY)
