@@ -33,7 +33,7 @@ lint: $(VENV)/installed-test
 types: $(VENV)/installed-test
 	$(BIN)/mypy $(PACKAGES) benchmarks
 
-bench: $(VENV)/installed-test
+bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
 
 clean:
@@ -52,6 +52,10 @@ $(VENV)/created:
 
 $(VENV)/installed: $(VENV)/created $(MANIFESTS)
 	$(BIN)/pip install -c $(CONSTRAINTS) -e . $(EDITABLE)
+	@touch $@
+
+$(VENV)/installed-bench: $(VENV)/installed-test
+	$(BIN)/pip install -c $(CONSTRAINTS) -e '.[bench]' $(EDITABLE)
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

@@ -7,37 +7,30 @@ import sys
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.measure import ROOT, Contender, alternate
-from benchmarks.workloads import WORKLOADS
-
-ABOUT = "{model}, 4 layers x 256, vocabulary 8,192, 64 blocks of 128 tokens a step, books/train."
-
-
-def contenders(row: str) -> list[Contender]:
-    """lmkit as it comes and without a compiler; the Trainer as it comes and at its best."""
-    return [
-        Contender(name="lmkit", arguments=("benchmarks.train_lmkit", row)),
-        Contender(name="trainer", arguments=("benchmarks.train_trainer", row)),
-        Contender(name="lmkit-eager", arguments=("benchmarks.train_lmkit", row, "--eager")),
-        Contender(name="trainer-best", arguments=("benchmarks.train_trainer", row, "--best")),
-    ]
+from benchmarks.measure import alternate
+from benchmarks.places import ROOT
+from benchmarks.rows import ROWS
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(WORKLOADS)}; without one: all")
+    parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(ROWS)}; without one: all")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each side")
+    parser.add_argument("--sides", nargs="*", metavar="SIDE", help="of each row; without it: all")
     parser.add_argument("--out", type=Path, default=report.REPORTS, help="folder of the reports")
     options = parser.parse_args()
-    if unknown := sorted(set(options.rows) - set(WORKLOADS)):
-        parser.error(f"no row named {', '.join(unknown)}; there are {', '.join(WORKLOADS)}")
+    if unknown := sorted(set(options.rows) - set(ROWS)):
+        parser.error(f"no row named {', '.join(unknown)}; there are {', '.join(ROWS)}")
     machine_command = [sys.executable, "-m", "benchmarks.machine"]
-    machine = json.loads(subprocess.run(machine_command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
-    for row in options.rows or WORKLOADS:
-        print(row, file=sys.stderr)
-        measurements = alternate(contenders(row), options.repeats)
-        markdown = report.training(row, ABOUT.format(model=WORKLOADS[row].model), measurements, machine)
-        print(report.write(row, markdown, report.figures(measurements, machine), options.out))
+    for name in options.rows or ROWS:
+        row = ROWS[name]
+        print(name, file=sys.stderr)
+        measured = subprocess.run(machine_command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        machine = json.loads(measured)
+        sides = [one for one in row.contenders if not options.sides or one.name in options.sides]
+        measurements = alternate(sides, options.repeats, row.unit)
+        markdown = report.page(name, row.about, row.unit, measurements, machine)
+        print(report.write(name, markdown, report.figures(measurements, machine), options.out))
 
 
 if __name__ == "__main__":

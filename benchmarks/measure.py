@@ -1,7 +1,8 @@
 """Run contenders as processes of their own, in turns, so that a slow minute of the machine falls on both.
 
-A contender prints one JSON object as its last line: "seconds" of each measured step, "step_tokens", "config", "loss".
-Peak memory is the process's own, as the kernel counted it.
+A contender prints one JSON object as its last line: "seconds" of each measured step, "work" done in one (in the row's
+unit), "config", and what else it knows: "loss", "flops" of a unit of work.  Peak memory is the process's own, as the
+kernel counted it.
 """
 
 import json
@@ -11,12 +12,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import attrs
 
-ROOT = Path(__file__).parent.parent
+from benchmarks.places import ROOT
 
 
 @attrs.frozen(kw_only=True)
@@ -33,8 +33,8 @@ class Measurement:
     """One run of one contender."""
 
     contender: str
-    tokens_per_second: float
-    """At the run's median step."""
+    rate: float
+    """Work a second at the run's median step."""
     peak_mb: float
     result: dict[str, Any]
     """All that the contender printed."""
@@ -55,13 +55,13 @@ def measure(contender: Contender) -> Measurement:
     result = json.loads(output.splitlines()[-1])
     return Measurement(
         contender=contender.name,
-        tokens_per_second=result["step_tokens"] / statistics.median(result["seconds"]),
-        peak_mb=usage.ru_maxrss / 1024,
+        rate=result["work"] / statistics.median(result["seconds"]),
+        peak_mb=result.get("peak_mb", usage.ru_maxrss / 1024),
         result=result,
     )
 
 
-def alternate(contenders: Sequence[Contender], repeats: int) -> list[Measurement]:
+def alternate(contenders: Sequence[Contender], repeats: int, unit: str) -> list[Measurement]:
     """Every contender `repeats` times, in turns; every other turn runs backwards, so that none is always first."""
     measurements = []
     for turn in range(repeats):
@@ -69,8 +69,7 @@ def alternate(contenders: Sequence[Contender], repeats: int) -> list[Measurement
             measurements.append(measure(contender))
             newest = measurements[-1]
             print(
-                f"  {turn + 1}/{repeats} {newest.contender:14} {newest.tokens_per_second:9,.0f} tokens/s "
-                f"{newest.peak_mb:7,.0f} MB",
+                f"  {turn + 1}/{repeats} {newest.contender:14} {newest.rate:11,.4g} {unit}/s {newest.peak_mb:7,.0f} MB",
                 file=sys.stderr,
                 flush=True,
             )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lmkit.interfaces import Encoder, Objective, Task, Tokenizer
     from lmkit.recipe import Finetuning, Pretraining
     from lmkit.registry import plugins
+    from lmkit.report.profile import Profile
     from lmkit.run.evaluate import evaluate
     from lmkit.run.export import export
     from lmkit.run.finetune import finetune
@@ -56,6 +57,7 @@ __all__ = [
     "Packed",
     "PluginError",
     "Pretraining",
+    "Profile",
     "Run",
     "RunError",
     "Task",
@@ -92,6 +94,7 @@ _HOMES = {
     "Packed": "lmkit.batch",
     "PluginError": "lmkit.errors",
     "Pretraining": "lmkit.recipe",
+    "Profile": "lmkit.run",
     "Run": "lmkit.run",
     "RunError": "lmkit.errors",
     "Task": "lmkit.interfaces",

@@ -31,7 +31,7 @@ ALLOWED = {
     **dict.fromkeys(CORE_UNITS, FOR_PLUGINS | CORE_UNITS),
     "recipe": FOR_PLUGINS | CORE_UNITS | {"engine.settings"},
     "engine": {"errors", "batch"},
-    "report": {"errors", "batch", "engine.events"},
+    "report": {"errors", "batch", "engine.events", "engine.step"},
     "run": BELOW_RUN | {"report"},
     "testing": BELOW_RUN,
     "cli": {"errors", "run", "registry", "testing"},

@@ -50,6 +50,10 @@ LocalFiles = Annotated[
     ),
 ]
 
+Profiled = Annotated[
+    bool, typer.Option("--profile", help="Also write where the time goes: profile.md and a trace, of steps 5 to 12.")
+]
+
 _COMMON = {
     "as_json": Annotated[bool, typer.Option("--json", help="Answer with one JSON object on stdout.")],
     "quiet": Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")],

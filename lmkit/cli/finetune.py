@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lmkit.cli.answer import Answer
-from lmkit.cli.command import Changes, Folder, LocalFiles, NewFolder
+from lmkit.cli.command import Changes, Folder, LocalFiles, NewFolder, Profiled
 from lmkit.cli.table import table
 from lmkit.cli.trained import trained
 from lmkit.errors import ConfigError
@@ -25,12 +25,15 @@ def finetune(
     ] = None,
     overrides: Changes,
     local_files: LocalFiles,
+    profile: Profiled = False,
     quiet: bool = False,
 ) -> Answer:
     """Teach a run's model a task, into a new folder."""
     import lmkit.run
 
     if seeds is not None:
+        if profile:
+            raise ConfigError("--profile", ["watches one run, and --seeds makes several: leave one of them away"])
         found = lmkit.run.finetune_seeds(
             start,
             recipe,
@@ -42,7 +45,15 @@ def finetune(
         )
         return Answer.of(found, *table(found), f"Next: lmkit evaluate {run} --rows ...")
     return trained(
-        lmkit.run.finetune(start, recipe, run=run, overrides=overrides, local_files=local_files, quiet=quiet)
+        lmkit.run.finetune(
+            start,
+            recipe,
+            run=run,
+            overrides=overrides,
+            local_files=local_files,
+            observers=[lmkit.run.Profile(run)] if profile else [],
+            quiet=quiet,
+        )
     )
 
 

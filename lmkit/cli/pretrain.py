@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lmkit.cli.answer import Answer
-from lmkit.cli.command import Changes, LocalFiles, NewFolder, Recipe
+from lmkit.cli.command import Changes, LocalFiles, NewFolder, Profiled, Recipe
 from lmkit.cli.trained import trained
 
 
@@ -21,6 +21,7 @@ def pretrain(
     ] = None,
     overrides: Changes,
     local_files: LocalFiles,
+    profile: Profiled = False,
     quiet: bool = False,
 ) -> Answer:
     """Train a model on text, into a new folder."""
@@ -28,6 +29,12 @@ def pretrain(
 
     return trained(
         lmkit.run.pretrain(
-            recipe, run=run, start_from=start_from, overrides=overrides, local_files=local_files, quiet=quiet
+            recipe,
+            run=run,
+            start_from=start_from,
+            overrides=overrides,
+            local_files=local_files,
+            observers=[lmkit.run.Profile(run)] if profile else [],
+            quiet=quiet,
         )
     )

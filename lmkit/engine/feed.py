@@ -10,9 +10,11 @@ from typing import Protocol
 
 import attrs
 import torch.utils.data
+from torch.profiler import record_function
 
 from lmkit.batch import Batch, Example
 from lmkit.engine.distributed import Processes
+from lmkit.engine.step import BATCH
 
 Collate = Callable[[Sequence[Example], float | None], Batch]
 
@@ -50,9 +52,10 @@ class Feed:
 
     def batches(self, plan: Plan) -> list[Batch]:
         """This process's micro-batches; each has at most `micro_examples` examples."""
-        examples = self.source.examples(plan.position, plan.count)[self.processes.rank :: self.processes.world]
-        size = self.micro_examples
-        return [self.collate(examples[i : i + size], plan.progress) for i in range(0, len(examples), size)]
+        with record_function(BATCH):
+            examples = self.source.examples(plan.position, plan.count)[self.processes.rank :: self.processes.world]
+            size = self.micro_examples
+            return [self.collate(examples[i : i + size], plan.progress) for i in range(0, len(examples), size)]
 
     def run(self, plans: Iterable[Plan], workers: int) -> Iterator[tuple[Plan, list[Batch]]]:
         """Each plan with its batches, in order; `workers` processes work ahead, 0: this one makes them when asked."""

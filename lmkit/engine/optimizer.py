@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from lmkit.engine.muon import Muon
 from lmkit.engine.settings import Training
+from lmkit.engine.step import OPTIMIZER
 
 
 class Optimizer:
@@ -61,8 +63,9 @@ class Optimizer:
         """One update at `factor` times the peak learning rates."""
         for group in self._adamw.param_groups:
             group["lr"] = self._learning_rate * factor * group["share"]
-        self._adamw.step()
-        self._muon.step(factor)
+        with record_function(OPTIMIZER):
+            self._adamw.step()
+            self._muon.step(factor)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

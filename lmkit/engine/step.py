@@ -9,11 +9,16 @@ import attrs
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from lmkit.batch import Batch
 from lmkit.engine.distributed import Processes
 
 Losses = Callable[[Batch], Mapping[str, Tensor]]
+
+PARTS = ("step: batch", "step: forward", "step: backward", "step: clip", "step: optimizer")
+"""By which names a profiler finds the parts of a step."""
+BATCH, FORWARD, BACKWARD, CLIP, OPTIMIZER = PARTS
 
 
 @attrs.frozen(kw_only=True)
@@ -42,11 +47,12 @@ def backward(
     totals = dict.fromkeys(weights, 0.0)
     for number, batch in enumerate(batches):
         seed_micro_batch(number)
-        with autocast():
+        with record_function(FORWARD), autocast():
             sums = losses(batch)
             scaled = [weights[term] * sums[term] / max(counts[term], 1) for term in weights]
             loss = torch.stack(scaled).sum() * processes.world
-        loss.backward()  # type: ignore[no-untyped-call]
+        with record_function(BACKWARD):
+            loss.backward()  # type: ignore[no-untyped-call]
         for term in weights:
             totals[term] += float(sums[term].detach())
     summed = processes.sum({**totals, " tokens": float(sum(b.tokens for b in batches))})
@@ -58,11 +64,12 @@ def backward(
 
 def clip(model: nn.Module, largest: float) -> float:
     """Norm of the gradient, which is scaled down to `largest` where it exceeds that; 0: only measured."""
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
-    if largest:
-        torch.nn.utils.clip_grads_with_norm_([p for p in model.parameters() if p.grad is not None], largest, norm)
-    return float(norm)
+    with record_function(CLIP):
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if largest:
+            torch.nn.utils.clip_grads_with_norm_([p for p in model.parameters() if p.grad is not None], largest, norm)
+        return float(norm)
 
 
 def seed_dropout(*entropy: int) -> None:

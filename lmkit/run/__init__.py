@@ -1,5 +1,6 @@
 """The verbs: the only place where everything meets."""
 
+from lmkit.report.profile import Profile
 from lmkit.run.build import build_data
 from lmkit.run.check import check
 from lmkit.run.evaluate import evaluate
@@ -15,6 +16,7 @@ from lmkit.run.seeds import finetune_seeds
 
 __all__ = [
     "Encoded",
+    "Profile",
     "Run",
     "build_data",
     "check",

@@ -1,4 +1,4 @@
-"""Commands as a user runs them: each a process of its own, in an empty folder."""
+"""Commands as a user runs them: each in a process of its own, in an empty folder."""
 
 import os
 import subprocess
@@ -8,23 +8,32 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli import forked
+
 
 @pytest.fixture
 def lmkit(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `lmkit` with these arguments, checks its exit status, and returns what it said."""
+    """Runs `lmkit` with these arguments, checks its exit status, and returns what it said.
+
+    The process is forked from one that has imported lmkit, unless its environment is another one.
+    """
 
     def run(
         *arguments: str | Path, status: int = 0, text: str | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "lmkit", *map(str, arguments)],
-            cwd=tmp_path,
-            env=os.environ | environment,
-            input=text,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        words = list(map(str, arguments))
+        if environment:
+            done = subprocess.run(
+                [sys.executable, "-m", "lmkit", *words],
+                cwd=tmp_path,
+                env=os.environ | environment,
+                input=text,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        else:
+            done = forked.run(words, folder=tmp_path, environment=os.environ, text=text)
         assert done.returncode == status, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 

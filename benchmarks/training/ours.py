@@ -10,32 +10,33 @@ import os
 import tempfile
 from pathlib import Path
 
-from benchmarks.shape import BLOCK_TOKENS, CACHE, DATA, HEADS, LAYERS, STEP_TOKENS, VOCABULARY, WIDTH, can_compile
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.places import CACHE, DATA, can_compile
+from benchmarks.training.workloads import WORKLOADS, Workload
 
 
 def recipe(workload: Workload, *, steps: int, compiled: bool) -> str:
     """The run.toml of a row."""
+    shape = workload.shape
     return f"""
 seed = 1
 [tokenizer]
 use = "{workload.tokenizer}"
-vocab_size = {VOCABULARY}
+vocab_size = {shape.vocabulary}
 {workload.tokenizer_fields}
 [data]
 train = ["$LMKIT_DATA/books/train/**/*.md"]
 [encoder]
 use = "{workload.encoder}"
-layers = {LAYERS}
-width = {WIDTH}
-heads = {HEADS}
+layers = {shape.layers}
+width = {shape.width}
+heads = {shape.heads}
 [objective]
 use = "{workload.objective}"
 {workload.objective_fields}
 [train]
 steps = {steps}
-block_tokens = {BLOCK_TOKENS}
-batch_tokens = {STEP_TOKENS}
+block_tokens = {shape.block_tokens}
+batch_tokens = {shape.step_tokens}
 optimizer = "adamw"
 learning_rate = 0.001
 compile = "{"on" if compiled else "off"}"
@@ -47,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("row", choices=WORKLOADS)
     parser.add_argument("--eager", action="store_true", help="as on a machine without a compiler")
-    parser.add_argument("--steps", type=int, default=30, help="measured steps")
+    parser.add_argument("--steps", type=int, help="measured steps; by default as many as the shape says")
     parser.add_argument("--warmup-steps", type=int, default=10, help="steps before those, thrown away")
     options = parser.parse_args()
 
@@ -58,8 +59,9 @@ def main() -> None:
     wait_politely()  # as the command does, and the next
     keep_freed_memory()
     os.environ["LMKIT_DATA"] = str(DATA)  # named in the recipe, whose text stands in the report
-    steps_in_all = options.warmup_steps + options.steps
-    text = recipe(WORKLOADS[options.row], steps=steps_in_all, compiled=can_compile() and not options.eager)
+    workload = WORKLOADS[options.row]
+    steps_in_all = options.warmup_steps + (options.steps or workload.shape.steps)
+    text = recipe(workload, steps=steps_in_all, compiled=can_compile() and not options.eager)
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         recipe_file = Path(folder, "run.toml")
@@ -73,9 +75,9 @@ def main() -> None:
     started = [event for event in events if event["event"] == "started"]
     result = {
         "seconds": [count / step["tokens_per_second"] for step, count in measured],
-        "step_tokens": sum(count for _, count in measured) / len(measured),
+        "work": sum(count for _, count in measured) / len(measured),
+        "flops": started[0]["flops_per_token"],
         "loss": sum(step["loss"] for step in steps) / len(steps),
-        "model_flops_utilization": steps[-1]["model_flops_utilization"],
         "config": {"run.toml": text, "started": started},
     }
     print(json.dumps(result))

@@ -1,17 +1,9 @@
-"""The one shape that both sides of a training row have, and the text they read."""
+"""Where the benchmarks' text lies and what they make of it once, and whether this machine can compile."""
 
 import os
 import shutil
 import sysconfig
 from pathlib import Path
-
-LAYERS = 4
-WIDTH = 256
-HEADS = 4
-VOCABULARY = 8192
-BLOCK_TOKENS = 128
-ROWS = 64
-STEP_TOKENS = BLOCK_TOKENS * ROWS
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("LMKIT_DATA", ROOT / "../shared/data")).resolve()

@@ -1,4 +1,4 @@
-"""python -m benchmarks.memory_of_data [MB ...]: does memory grow with the corpus, from text to training examples?
+"""python -m benchmarks.preparing.memory [MB ...]: does memory grow with the corpus, from text to training examples?
 
 Each size is one file, the books of LMKIT_DATA repeated, read in a process of its own; a document is a file, so one
 document is all of it. The tokenizer is a real one of 8,192 tokens, trained on the validation books.
@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,20 +15,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lmkit_gpt.bpe import BytePairConfig, BytePairEncoding
+from lmkit_gpt.bpe import BytePairEncoding
 
-from benchmarks.shape import TRAIN
+from benchmarks.places import ROOT
+from benchmarks.preparing.corpus import repeat_books, train_tokenizer
 from lmkit.data.blocks import Blocks, surroundings
 from lmkit.data.prepare import prepare
 from lmkit.data.settings import Data
 from lmkit.data.stream import Stream
 
-ROOT = Path(__file__).parents[1]
 COLUMNS = ("corpus", "documents", "tokens", "tokenized in", "speed", "blocks in", "memory", "1,000 examples in")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory_of_data", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.preparing.memory", description=__doc__)
     parser.add_argument("megabytes", nargs="*", type=int, default=[10, 100, 1000])
     parser.add_argument("--document", default="file", choices=["file", "paragraph", "line"])
     parser.add_argument("--measure", type=Path, help="a folder that this script made")
@@ -42,9 +41,9 @@ def main() -> None:
     for megabytes in options.megabytes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            _repeat_books(folder / "corpus.txt", megabytes * 1_000_000)
-            _train_tokenizer().save(folder)
-            command = [sys.executable, "-m", "benchmarks.memory_of_data", "--document", options.document]
+            repeat_books(folder / "corpus.txt", megabytes * 1_000_000)
+            train_tokenizer().save(folder)
+            command = [sys.executable, "-m", "benchmarks.preparing.memory", "--document", options.document]
             environment = {**os.environ, "LMKIT_CACHE": str(folder / "cache")}
             done = subprocess.run(
                 [*command, "--measure", name], cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True
@@ -55,23 +54,6 @@ def main() -> None:
             f"{megabytes / m['build']:.1f} MB/s", f"{m['blocks']:.2f} s", f"{m['memory']} MB", f"{m['examples']:.2f} s",
         )  # fmt: skip
         print("", *cells, "", sep=" | ", flush=True)
-
-
-def _repeat_books(path: Path, size: int) -> None:
-    books = sorted(TRAIN.rglob("*.md"))
-    with path.open("wb") as corpus:
-        while corpus.tell() < size:
-            for book in books:
-                with book.open("rb") as file:
-                    shutil.copyfileobj(file, corpus)
-                if corpus.tell() >= size:
-                    break
-        corpus.truncate(size)
-
-
-def _train_tokenizer() -> BytePairEncoding:
-    books = sorted((TRAIN.parent / "validation").rglob("*.md"))
-    return BytePairEncoding.train(BytePairConfig(), (book.read_text(encoding="utf-8") for book in books))
 
 
 def _measure(folder: Path, document: str) -> Iterator[tuple[str, float]]:

@@ -1,0 +1,1 @@
+"""From text to blocks: how fast, and in how much memory."""

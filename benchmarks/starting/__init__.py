@@ -1,0 +1,1 @@
+"""Until there is anything to see: imports, and resuming a run."""
