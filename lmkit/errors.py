@@ -9,6 +9,7 @@
     ├── CheckpointError
     │   └── IntegrityError                a file that is damaged, missing or not ours
     ├── RunError                          a run's folder that is taken, absent or in use
+    ├── ProcessError                      one of several processes is gone or late
     ├── TrainingAlarm                     a loss that is not a number, or a spike
     └── Interrupted                       a signal asked to stop; everything is saved
 
@@ -72,6 +73,10 @@ class RunError(LmkitError):
     """A run's folder that is taken, absent, in use, or of another kind."""
 
     exit_status = 2
+
+
+class ProcessError(LmkitError):
+    """One of the processes that share a run is gone, or came too late."""
 
 
 class TrainingAlarm(LmkitError):

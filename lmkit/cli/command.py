@@ -97,4 +97,5 @@ def command(function: Callable[..., Answer]) -> Callable[..., int]:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    sys.stderr.write(f"warning: {message}\n")
+    if os.environ.get("RANK", "0") == "0":
+        sys.stderr.write(f"warning: {message}\n")

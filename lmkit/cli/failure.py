@@ -23,6 +23,11 @@ def fail(error: BaseException, *, as_json: bool, debug: bool) -> int:
     if isinstance(error, BrokenPipeError):
         return _leave_quietly()
     message, status = _told(error)
+    rank, local = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK"))
+    if isinstance(error, LmkitError) and local != "0":  # the first process of this machine says it for all
+        return status
+    if rank != "0":
+        message = f"process {rank}: {message}"
     if debug:
         traceback.print_exception(error)
     try:

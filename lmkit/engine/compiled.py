@@ -7,6 +7,7 @@ from torch import nn
 
 from lmkit.batch import Batch
 from lmkit.engine.device import Choices
+from lmkit.engine.parallel import whole
 from lmkit.engine.step import Losses
 from lmkit.errors import FitError
 
@@ -55,6 +56,6 @@ def _loss_and_norm(losses: Losses, model: nn.Module, batch: Batch, choices: Choi
     assert isinstance(loss, torch.Tensor)
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
+    norm = whole(torch.nn.utils.get_total_norm(gradients))
     model.zero_grad(set_to_none=True)
     return loss.item(), norm.item()

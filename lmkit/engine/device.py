@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 import torch
 
+from lmkit.engine.distributed import local_world
 from lmkit.engine.settings import Training
 
 # Known peaks in bf16 FLOP/s without sparsity, from the makers' data sheets.
@@ -47,7 +48,7 @@ class Choices:
 def choose(settings: Training, *, long_run: bool) -> Choices:
     """Fill in every "auto" of `settings`; `long_run`: whether compiling would be repaid."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    threads = physical_cores() if settings.threads == "auto" else settings.threads
+    threads = max(1, physical_cores() // local_world()) if settings.threads == "auto" else settings.threads
     precision = settings.precision
     if precision == "auto":
         precision = "bf16" if computes_in_bf16(device) else "fp32"

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from lmkit.engine.parallel import share
+
 
 class WeightAverage:
     """An exponential moving average of every trained parameter of `model`."""
@@ -26,7 +28,7 @@ class WeightAverage:
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take back what `tensors` held."""
         for name, mean in self.tensors.items():
-            mean.copy_(tensors[name])
+            mean.copy_(share(tensors[name], mean))
 
     @contextmanager
     def applied(self) -> Iterator[None]:

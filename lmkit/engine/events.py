@@ -28,6 +28,8 @@ class Started(Event):
     device: str
     precision: str
     threads: int
+    """Of each process."""
+    processes: int = 1
     compiled: bool
     micro_batch_tokens: int
     flops_per_token: float

@@ -5,6 +5,7 @@ A step's batches are a pure function of its Plan, so it does not matter who make
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
@@ -51,11 +52,22 @@ class Feed:
     processes: Processes
 
     def batches(self, plan: Plan) -> list[Batch]:
-        """This process's micro-batches; each has at most `micro_examples` examples."""
+        """This process's micro-batches, each of at most `micro_examples` examples; every process has as many.
+
+        A process that would have fewer gets one of no tokens, whose loss counts nothing.
+        """
         with record_function(BATCH):
-            examples = self.source.examples(plan.position, plan.count)[self.processes.rank :: self.processes.world]
-            size = self.micro_examples
-            return [self.collate(examples[i : i + size], plan.progress) for i in range(0, len(examples), size)]
+            examples = self.source.examples(plan.position, plan.count)
+            mine, size = examples[self.processes.rank :: self.processes.world], self.micro_examples
+            starts = range(0, math.ceil(plan.count / self.processes.world), size)
+            return [
+                self.collate(mine[i : i + size], plan.progress) if i < len(mine) else self._idle(examples[:size], plan)
+                for i in starts
+            ]
+
+    def _idle(self, examples: Sequence[Example], plan: Plan) -> Batch:
+        batch = self.collate(examples, plan.progress)
+        return attrs.evolve(batch, counts=dict.fromkeys(batch.counts, 0), tokens=0)
 
     def run(self, plans: Iterable[Plan], workers: int) -> Iterator[tuple[Plan, list[Batch]]]:
         """Each plan with its batches, in order; `workers` processes work ahead, 0: this one makes them when asked."""

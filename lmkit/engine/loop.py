@@ -15,12 +15,14 @@ from lmkit.batch import Batch, Example
 from lmkit.engine.alarms import SPIKE_WINDOW, what_is_wrong
 from lmkit.engine.best import Judge, judged
 from lmkit.engine.compiled import compiled
-from lmkit.engine.device import Choices, deterministic, peak_flops
+from lmkit.engine.device import Choices, deterministic
 from lmkit.engine.distributed import Processes
 from lmkit.engine.ema import WeightAverage
-from lmkit.engine.events import Alarm, Event, Finished, Observer, Saved, Started, Stepped
+from lmkit.engine.events import Alarm, Event, Finished, Observer, Saved, Stepped
 from lmkit.engine.feed import Collate, Feed, Plan, Source
+from lmkit.engine.meter import Meter
 from lmkit.engine.optimizer import Optimizer
+from lmkit.engine.parallel import Parallel, load_weights, whole
 from lmkit.engine.saving import Saving
 from lmkit.engine.schedule import Schedule
 from lmkit.engine.settings import Training
@@ -28,7 +30,6 @@ from lmkit.engine.signals import StopRequest
 from lmkit.engine.state import Snapshot, State
 from lmkit.engine.step import Losses, StepResult, backward, clip, seed_dropout
 from lmkit.engine.validation import Validator
-from lmkit.engine.work import checkpoint_activations, count_flops
 from lmkit.errors import Interrupted, TrainingAlarm
 
 
@@ -62,12 +63,14 @@ class Engine:
     schedule: Schedule = attrs.field(init=False)
     _validator: Validator = attrs.field(init=False)
     _stop: StopRequest = attrs.field(init=False, factory=StopRequest)
-    _flops_per_token: float = attrs.field(init=False, default=0.0)
-    _peak: float | None = attrs.field(init=False, default=None)
+    _interrupted: bool = attrs.field(init=False, default=False)
+    _parallel: Parallel = attrs.field(init=False)
+    _meter: Meter = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.state.choices = self.choices
         self.model.to(self.choices.device)
+        self._parallel = Parallel(self.model, self.layers, self.settings, self.choices, self.processes)
         self.optimizer = Optimizer(
             self.model, self.roles, self.settings, scales=self.scales, matrix_dtype=self.choices.dtype
         )
@@ -75,7 +78,7 @@ class Engine:
             self.average = WeightAverage(self.model, self.settings.ema)
         self._validator = Validator(
             model=self.model,
-            measure=self.measure,
+            measure=self._parallel.hooked(self.measure),
             sets=self.validation,
             collate=self.collate,
             weights=self.weights,
@@ -86,17 +89,18 @@ class Engine:
         self.schedule = Schedule.of(self.settings, epoch_examples=len(self.source), example_tokens=self.example_tokens)
 
     def snapshot(self) -> Snapshot:
-        """The run as it stands, to be written before the next step."""
-        weights = {name: tensor.detach() for name, tensor in self.model.state_dict().items()}
-        tensors: dict[str, Mapping[str, Tensor]] = {"model": weights, "optimizer": self.optimizer.state()}
+        """The run as it stands, to be written before the next step; every process has to ask."""
+        tensors: dict[str, Mapping[str, Tensor]]
+        tensors = {"model": self.model.state_dict(), "optimizer": self.optimizer.state()}
         if self.average is not None:
             tensors["ema"] = self.average.tensors
-        return Snapshot(state=self.state, tensors=tensors)
+        plain = {stem: {name: whole(t.detach()) for name, t in named.items()} for stem, named in tensors.items()}
+        return Snapshot(state=self.state, tensors=plain)
 
     def restore(self, state: State, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Stand where `snapshot` stood; raises KeyError or RuntimeError where names or shapes differ."""
         self.state = attrs.evolve(state, choices=self.choices)
-        self.model.load_state_dict(tensors["model"], strict=True)
+        load_weights(self.model, tensors["model"])
         self.optimizer.load(tensors["optimizer"])
         if self.average is not None:
             self.average.load(tensors["ema"])
@@ -112,13 +116,14 @@ class Engine:
             reason = "alarm"
             try:
                 self._train()
-                reason = "interrupted" if self._stop else "no better" if self._is_stale else "done"
+                reason = "interrupted" if self._interrupted else "no better" if self._is_stale else "done"
             finally:
                 self._emit(
                     Finished(step=self.state.step, reason=reason, tokens=self.state.tokens, seconds=self.state.seconds)
                 )
-        if self._stop:
-            raise Interrupted(f"stopped by {self._stop.signal} after step {self.state.step}; everything is saved")
+        if self._interrupted:
+            by = self._stop.signal or "a signal to another process"
+            raise Interrupted(f"stopped by {by} after step {self.state.step}; everything is saved")
 
     def _train(self) -> None:
         micro = max(1, round(self.choices.micro_batch_tokens / self.example_tokens))
@@ -130,21 +135,28 @@ class Engine:
         every = self.settings.steps_between_validations(epoch if self.judge is not None else None)
         for plan, batches in feed.run(self._plans(micro), self.settings.data_workers):
             result, norm = self._step(losses, plan, batches)
-            now = time.perf_counter()
-            self._tell(result, norm, plan, now - clock)
+            shared = self.processes.sum(  # of the clock, the first one's: all have to stand at one place
+                {
+                    "stop": int(bool(self._stop)),
+                    "seconds": (time.perf_counter() - clock) * self.processes.leads,
+                    "due": int(self.processes.leads and self._is_due(saved_at, saved_time)),
+                }
+            )
+            self._interrupted = shared["stop"] > 0
+            self._tell(result, norm, plan, shared["seconds"])
             better = False
             if every and self.state.step % every == 0:
                 better = self._validate(micro)
                 evaluated_at = self.state.step
-            if self._stop or self._is_stale:
+            if self._interrupted or self._is_stale:
                 break
             if self._is_over:  # the last validation comes before the last checkpoint, which holds what it found
                 break
-            if self.saving is not None and (better or self.saving.is_due(self.state.step, saved_at, saved_time)):
+            if better or shared["due"]:
                 self._save()
                 saved_at, saved_time = self.state.step, time.monotonic()
             clock = time.perf_counter()
-        if evaluated_at != self.state.step and (not self._stop or (self.judge is not None and self._is_over)):
+        if evaluated_at != self.state.step and (not self._interrupted or (self.judge is not None and self._is_over)):
             self._validate(micro)
         if saved_at != self.state.step or self.state.step == 0:
             self._save()
@@ -153,30 +165,11 @@ class Engine:
         """Count the work of a batch, say that the run starts, and compile where that was chosen."""
         plan = Plan(position=self.state.position, count=micro * self.processes.world, progress=0.0)
         batch = feed.batches(plan)[0].to(self.choices.device)
-        flops = count_flops(self.model, batch, self.choices) * (4 if self.settings.activation_checkpointing else 3)
-        self._flops_per_token = flops / batch.tokens
-        self._peak = peak_flops(self.choices)
-        if self.settings.activation_checkpointing:
-            checkpoint_activations(self.layers)
-        trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        self._emit(
-            Started(
-                step=self.state.step,
-                steps=self.settings.steps,
-                minutes=self.settings.minutes,
-                parameters=trained,
-                device=self.choices.device,
-                precision=self.choices.precision,
-                threads=self.choices.threads,
-                compiled=self.choices.compile,
-                micro_batch_tokens=self.choices.micro_batch_tokens,
-                flops_per_token=self._flops_per_token,
-                peak_flops=self._peak,
-            )
-        )
+        self._meter = Meter.of(self.model, self.layers, batch, self.settings, self.choices)
+        self._emit(self._meter.started(self.state.step, self.processes.world))
         if not self.choices.compile:
-            return self.model
-        losses, why_not = compiled(self.model, batch, self.choices, insist=self.settings.compile == "on")
+            return self._parallel.losses
+        losses, why_not = compiled(self._parallel.losses, batch, self.choices, insist=self.settings.compile == "on")
         if why_not:
             self._emit(Alarm(step=self.state.step, message=why_not))
         return losses
@@ -202,6 +195,7 @@ class Engine:
             self.weights,
             processes=self.processes,
             autocast=self.choices.autocast,
+            syncing=self._parallel.syncing,
             seed_micro_batch=lambda n: seed_dropout(self.seed, self.state.step, self.processes.rank, n),
         )
         norm = clip(self.model, self.settings.clip)
@@ -228,7 +222,7 @@ class Engine:
         message += "; not applied, the run stops" if stops else "; not applied, skipped"
         self._emit(Alarm(step=number, message=message, examples=keys))
         if stops:
-            self._emit(self._stepped(number, result, norm, plan, seconds=0.0, applied=False))
+            self._emit(attrs.evolve(self._stepped(result, norm, plan, seconds=0.0, applied=False), step=number))
             self.state.skipped -= 1
             self._save()
             raise TrainingAlarm(
@@ -238,25 +232,11 @@ class Engine:
     def _tell(self, result: StepResult, norm: float, plan: Plan, seconds: float) -> None:
         self.state.seconds += seconds
         applied = self.state.recent[-1:] == [result.loss]
-        self._emit(self._stepped(self.state.step, result, norm, plan, seconds=seconds, applied=applied))
+        self._emit(self._stepped(result, norm, plan, seconds=seconds, applied=applied))
 
-    def _stepped(
-        self, step: int, result: StepResult, norm: float, plan: Plan, *, seconds: float, applied: bool
-    ) -> Stepped:
-        speed = result.tokens / seconds if seconds else 0.0
-        return Stepped(
-            step=step,
-            tokens=self.state.tokens,
-            seconds=self.state.seconds,
-            progress=plan.progress,
-            loss=result.loss,
-            terms=result.terms,
-            grad_norm=norm,
-            learning_rate=self.settings.learning_rate * self.schedule.learning_rate(plan.progress),
-            tokens_per_second=speed,
-            model_flops_utilization=speed * self._flops_per_token / self._peak if self._peak else None,
-            applied=applied,
-        )
+    def _stepped(self, result: StepResult, norm: float, plan: Plan, *, seconds: float, applied: bool) -> Stepped:
+        rate = self.schedule.learning_rate(plan.progress)
+        return self._meter.stepped(self.state, result, norm, plan, rate=rate, seconds=seconds, applied=applied)
 
     def _validate(self, micro: int) -> bool:
         """Score every validation set; returns whether the model is the best so far, judged by the first of them.
@@ -268,13 +248,15 @@ class Engine:
         def stop() -> bool:
             return self.judge is None and bool(self._stop)
 
-        with self.average.applied() if self.average is not None else nullcontext():
+        judging = self._parallel.whole() if self.judge is not None else nullcontext()
+        with self.average.applied() if self.average is not None else nullcontext(), judging:
             scores = self._validator.scores(self.state.step, batch_examples=micro, stop=stop)
             for number, found in enumerate(scores):
                 if self.judge is not None and number == 0:
                     self.state.best = judged(self.state.best, found.step, self.judge.worth(found), found.loss)
                     better = self.state.best.step == found.step
                 self._emit(attrs.evolve(found, best=better and number == 0))
+        self._interrupted = self._interrupted or self.processes.any(bool(self._stop))
         return better
 
     @property
@@ -286,6 +268,9 @@ class Engine:
     def _is_stale(self) -> bool:
         best = self.state.best
         return bool(self.settings.patience) and best is not None and best.stale >= self.settings.patience
+
+    def _is_due(self, saved_at: int, saved_time: float) -> bool:
+        return self.saving is not None and self.saving.is_due(self.state.step, saved_at, saved_time)
 
     def _save(self) -> None:
         if self.saving is not None:

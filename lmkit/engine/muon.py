@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from lmkit.engine.parallel import share, whole
+
 # Coefficients of the quintic Newton-Schulz iteration, from the paper.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _ITERATIONS = 5
@@ -54,13 +56,14 @@ class Muon:
             members = [(p, n) for p, n in members if p.grad is not None]
             if not members:
                 continue
-            updates = [self._momentum_update(p).view(n, rows, columns) for p, n in members]
+            updates = [whole(self._momentum_update(p)).view(n, rows, columns) for p, n in members]
             # Tall matrices get a larger step, so that each output moves as much.
             scaled = rate * max(1.0, rows / columns) ** 0.5
             orthogonal = orthogonalize(torch.cat(updates), self._dtype)
             for (parameter, _), update in zip(members, torch.split(orthogonal, [n for _, n in members]), strict=True):
                 parameter.mul_(1 - rate * self._weight_decay)
-                parameter.add_(update.reshape(parameter.shape).to(parameter.dtype), alpha=-scaled)
+                moved = update.reshape(parameter.shape).to(parameter.dtype)
+                parameter.add_(share(moved, parameter), alpha=-scaled)
 
     def _momentum_update(self, parameter: nn.Parameter) -> Tensor:
         assert parameter.grad is not None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from lmkit.engine.muon import Muon
+from lmkit.engine.parallel import share
 from lmkit.engine.settings import Training
 from lmkit.engine.step import OPTIMIZER
 
@@ -86,7 +87,8 @@ class Optimizer:
         """Take back what `state` gave; raises KeyError with the name of what is missing."""
         for name, parameter in self._named.items():
             if parameter in self._muon.momenta:
-                self._muon.momenta[parameter].copy_(tensors[f"{name}.momentum"])
+                momentum = self._muon.momenta[parameter]
+                momentum.copy_(share(tensors[f"{name}.momentum"], momentum))
                 continue
             for what, value in self._adamw.state[parameter].items():
-                value.copy_(tensors[f"{name}.{what}"])
+                value.copy_(share(tensors[f"{name}.{what}"], value))

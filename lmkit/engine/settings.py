@@ -77,8 +77,10 @@ class Training:
     """Processes that prepare batches; 0: the training process does. Changes speed, never the result."""
     threads: int | Literal["auto"] = "auto"
     """Threads of one process; auto takes the physical cores."""
-    parallel: Literal["none"] = "none"
-    """How several processes share the work; this version trains in one."""
+    parallel: Literal["none", "ddp", "fsdp"] = "none"
+    """How the processes of torchrun share a run: each has a copy of the model (ddp), or a share of it (fsdp)."""
+    collective_minutes: float = attrs.field(default=10.0, validator=[validators.gt(0), validators.le(10_000)])
+    """How long a process waits for the others before it gives up."""
 
     def __attrs_post_init__(self) -> None:
         budgets = [name for name in ("steps", "tokens", "epochs", "minutes") if getattr(self, name) is not None]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import attrs
 import numpy as np
@@ -13,6 +14,7 @@ from torch.profiler import record_function
 
 from lmkit.batch import Batch
 from lmkit.engine.distributed import Processes
+from lmkit.engine.parallel import whole
 
 Losses = Callable[[Batch], Mapping[str, Tensor]]
 
@@ -31,6 +33,7 @@ class StepResult:
     """Mean of each term over all its predictions."""
     tokens: int
     """Tokens without filler, over all processes."""
+    processes: int = 1
 
 
 def backward(
@@ -41,24 +44,34 @@ def backward(
     processes: Processes,
     autocast: Callable[[], AbstractContextManager[None]],
     seed_micro_batch: Callable[[int], None],
+    syncing: Callable[[bool], AbstractContextManager[Any]] = nullcontext,
 ) -> StepResult:
-    """Add the gradient of the batch's loss to the parameters; `batches` are its micro-batches on this process."""
+    """Add the gradient of the batch's loss to the parameters; `batches` are its micro-batches on this process.
+
+    One of no tokens only keeps time with the other processes.  `syncing(True)` is entered for the last one.
+    """
     counts = processes.sum({term: sum(b.counts[term] for b in batches) for term in weights})
     totals = dict.fromkeys(weights, 0.0)
     for number, batch in enumerate(batches):
         seed_micro_batch(number)
-        with record_function(FORWARD), autocast():
-            sums = losses(batch)
-            scaled = [weights[term] * sums[term] / max(counts[term], 1) for term in weights]
-            loss = torch.stack(scaled).sum() * processes.world
-        with record_function(BACKWARD):
-            loss.backward()  # type: ignore[no-untyped-call]
-        for term in weights:
-            totals[term] += float(sums[term].detach())
+        worth = processes.world if batch.tokens else 0
+        with syncing(number == len(batches) - 1):
+            with record_function(FORWARD), autocast():
+                sums = losses(batch)
+                scaled = [weights[term] * sums[term] / max(counts[term], 1) for term in weights]
+                loss = torch.stack(scaled).sum() * worth
+            with record_function(BACKWARD), processes.meeting("gradients"):
+                loss.backward()  # type: ignore[no-untyped-call]
+        if batch.tokens:
+            for term in weights:
+                totals[term] += float(sums[term].detach())
     summed = processes.sum({**totals, " tokens": float(sum(b.tokens for b in batches))})
     terms = {term: summed[term] / max(counts[term], 1) for term in weights}
     return StepResult(
-        loss=sum(weights[term] * mean for term, mean in terms.items()), terms=terms, tokens=int(summed[" tokens"])
+        loss=sum(weights[term] * mean for term, mean in terms.items()),
+        terms=terms,
+        tokens=int(summed[" tokens"]),
+        processes=processes.world,
     )
 
 
@@ -66,7 +79,7 @@ def clip(model: nn.Module, largest: float) -> float:
     """Norm of the gradient, which is scaled down to `largest` where it exceeds that; 0: only measured."""
     with record_function(CLIP):
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = whole(torch.nn.utils.get_total_norm(gradients))
         if largest:
             torch.nn.utils.clip_grads_with_norm_([p for p in model.parameters() if p.grad is not None], largest, norm)
         return float(norm)

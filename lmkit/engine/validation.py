@@ -50,17 +50,19 @@ def measure_all(
     counts: dict[str, int] = defaultdict(int)
     was_training = model.training
     model.eval()
-    stride = batch_examples * processes.world
+    mine, stride = processes.rank * batch_examples, batch_examples * processes.world
     try:
-        with torch.inference_mode(), autocast():
-            for start in range(processes.rank * batch_examples, len(examples), stride):
-                if stop():
+        with torch.no_grad() if processes.world > 1 else torch.inference_mode(), autocast():
+            for start in range(0, len(examples), stride):
+                if processes.world == 1 and stop():
                     return None
-                batch = collate(examples[start : start + batch_examples], None).to(device)
-                for name, value in measure(batch).items():
-                    sums[name] += float(value)
+                part = examples[start + mine : start + mine + batch_examples]
+                batch = collate(part or examples[:1], None).to(device)  # all keep time, whoever has none left
+                found = measure(batch)
+                for name, value in found.items():
+                    sums[name] += float(value) if part else 0.0
                 for term, count in batch.counts.items():
-                    counts[term] += count
+                    counts[term] += count if part else 0
     finally:
         model.train(was_training)
     return Totals(processes.sum(sums), processes.sum(counts))

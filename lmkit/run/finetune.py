@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from lmkit.checkpoint import RunLock
 from lmkit.engine.best import Judge
+from lmkit.engine.distributed import joined
 from lmkit.engine.events import Observer
 from lmkit.errors import DataError, FitError
 from lmkit.interfaces import Encoder, Task
@@ -26,7 +26,7 @@ from lmkit.run.parts import Parts
 from lmkit.run.run import BATCH_TOKENS, Run
 from lmkit.run.scores import scored
 from lmkit.run.texts import fingerprint_of
-from lmkit.run.training import Trainee, train
+from lmkit.run.training import Trainee, locked, train
 from lmkit.run.trial import trial
 
 
@@ -49,14 +49,16 @@ def finetune(
     require_new(folder)
     read = read_finetuning(recipe, overrides=overrides, local_files=local_files)
     begun = start if isinstance(start, Run) else load(start, local_files=local_files)
-    trainee = trainee_of(read, begun)
-    trial(trainee, read.train)
-    create(folder, read, recipe)
     files = [plugin.file for plugin in read.plugins]
     registry = Registry(files) if files else default_registry()
-    with RunLock(folder):
-        train(folder, trainee, read, registry=registry, quiet=quiet, observers=observers, save_first=True)
-    return load(folder, local_files=files)
+    with joined(read.train.parallel, read.train.collective_minutes) as processes:
+        trainee = trainee_of(read, begun)
+        trial(trainee, read.train)
+        processes.lead(lambda: create(folder, read, recipe))
+        with locked(folder, processes):
+            train(folder, trainee, read, registry=registry, quiet=quiet, observers=observers, save_first=True)
+        processes.wait()
+        return load(folder, local_files=files)
 
 
 def trainee_of(recipe: Finetuning, start: Run) -> Trainee:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmkit.checkpoint import RunLock
+from lmkit.engine.distributed import Processes, joined
 from lmkit.engine.events import Observer
 from lmkit.errors import FitError
 from lmkit.interfaces import Objective, Tokenizer
@@ -18,7 +18,7 @@ from lmkit.run.load import load, starting_weights
 from lmkit.run.parts import Parts
 from lmkit.run.run import Run
 from lmkit.run.texts import fingerprint_of, texts_of, tokenizer_of
-from lmkit.run.training import Trainee, train
+from lmkit.run.training import Trainee, locked, train
 from lmkit.run.trial import trial
 
 
@@ -43,13 +43,30 @@ def pretrain(
     require_new(folder)
     read = read_pretraining(recipe, overrides=overrides, local_files=local_files)
     check_fit(read)
+    files = [plugin.file for plugin in read.plugins]
+    with joined(read.train.parallel, read.train.collective_minutes) as processes:
+        _pretrain(folder, read, recipe, start_from, processes=processes, observers=observers, quiet=quiet)
+        processes.wait()
+        return load(folder, local_files=files)
+
+
+def _pretrain(
+    folder: Path,
+    read: Pretraining,
+    recipe: object,
+    start_from: Path | str | Run | None,
+    *,
+    processes: Processes,
+    observers: Sequence[Observer],
+    quiet: bool,
+) -> None:
     start = None if start_from is None else start_from if isinstance(start_from, Run) else load(start_from)
     trainee = trainee_of(read, start)
     trial(trainee, read.train)
-    create(folder, read, recipe)
+    processes.lead(lambda: create(folder, read, recipe))
     files = [plugin.file for plugin in read.plugins]
     registry = Registry(files) if files else default_registry()
-    with RunLock(folder):
+    with locked(folder, processes):
         train(
             folder,
             trainee,
@@ -59,7 +76,6 @@ def pretrain(
             observers=observers,
             save_first=start is not None,
         )
-    return load(folder, local_files=files)
 
 
 def check_fit(recipe: Pretraining) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from lmkit.checkpoint import Checkpoint, RunLock, check_components, newest
-from lmkit.config import read
+import attrs
+
+from lmkit.checkpoint import Checkpoint, check_components, newest
+from lmkit.config import override, read
+from lmkit.engine.distributed import Processes, joined
 from lmkit.engine.events import Observer
+from lmkit.engine.settings import Training
 from lmkit.errors import RunError
 from lmkit.recipe import Finetuning, Pretraining, read_finetuning, read_pretraining, resolved_toml, tables
 from lmkit.registry import Registry, default_registry
@@ -18,7 +23,7 @@ from lmkit.run.folder import CONFIG, IMPORTED, config_of
 from lmkit.run.load import load, run_of, tokenizer_of
 from lmkit.run.pretrain import trainee_of as pretraining_trainee
 from lmkit.run.run import Run
-from lmkit.run.training import Trainee, differences_of, train
+from lmkit.run.training import Trainee, differences_of, locked, train
 
 
 def resume(
@@ -41,7 +46,7 @@ def resume(
             f"{folder}: imported, so there is no training to go on with. Start one from it: lmkit finetune {folder} "
             f"TASK.toml --run DIR, or lmkit pretrain RUN.toml --from {folder} --run DIR"
         )
-    with RunLock(folder):
+    with _joined(config, overrides) as processes, locked(folder, processes):
         found = newest(folder, warn=lambda sentence: warnings.warn(sentence, stacklevel=3))
         registry = Registry(local_files) if local_files else default_registry()
         differences = [f"{override} (asked for)" for override in overrides]
@@ -57,7 +62,7 @@ def resume(
         trainee = _trainee(folder, recipe, found, registry, changes_data=changes_data)
 
         def rewrite() -> None:
-            if overrides:
+            if overrides and processes.leads:
                 _rewrite(folder / CONFIG, recipe, found)
 
         train(
@@ -71,7 +76,16 @@ def resume(
             differences=differences,
             once_restored=rewrite,
         )
+        processes.wait()
     return load(folder, local_files=local_files)
+
+
+def _joined(config: Path, overrides: Sequence[str]) -> AbstractContextManager[Processes]:
+    """As `joined`; of a config that is read as a whole only once the components of its checkpoint are known."""
+    defaults = {field.name: field.default for field in attrs.fields(Training)}
+    train = override(read(config), list(overrides)).get("train")
+    said: Mapping[str, Any] = {**defaults, **(train if isinstance(train, Mapping) else {})}
+    return joined(str(said["parallel"]), float(said["collective_minutes"]))
 
 
 def _trainee(

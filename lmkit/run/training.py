@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import attrs
 import torch
 
 from lmkit.batch import Example
-from lmkit.checkpoint import Checkpoint, save, step_name
+from lmkit.checkpoint import Checkpoint, RunLock, save, step_name
 from lmkit.engine.best import Judge
 from lmkit.engine.device import choose
 from lmkit.engine.distributed import Processes
@@ -110,13 +111,19 @@ def train(
     `save_first`: write a checkpoint of step 0, for a run whose first weights are not made from its config alone.
     `once_restored` is called where `resumed` turned out to fit, or there is none.
     """
-    watching: list[Observer] = [MetricsFile(folder / METRICS), Console(quiet=quiet), *observers]
-    watchers = [guarded(observer) for observer in (*watching, *reporters(registry, folder))]
-    write = _writer(folder, trainee, recipe)
+    processes = Processes.current()
+    watchers: list[Observer] = []
+    if processes.leads:
+        watching: list[Observer] = [MetricsFile(folder / METRICS), Console(quiet=quiet), *observers]
+        watchers = [guarded(observer) for observer in (*watching, *reporters(registry, folder))]
+    write = _writer(folder, trainee, recipe, writes=processes.leads)
     saving = Saving(
         save=write, every_steps=recipe.checkpoint.every_steps, every_minutes=recipe.checkpoint.every_minutes or None
     )
     state = State.from_json(resumed.state["engine"]) if resumed is not None else None
+    if resumed is not None and state is not None and state.choices is not None and _shares_cores_anew(resumed):
+        threads = choose(recipe.train, long_run=False).threads
+        state = attrs.evolve(state, choices=attrs.evolve(state.choices, threads=threads))
     engine = engine_of(trainee, recipe, observers=watchers, saving=saving, state=state)
     if resumed is not None and state is not None:
         try:
@@ -139,6 +146,18 @@ def train(
         raise Interrupted(f"{stopped}. Go on with: lmkit resume {folder}") from None
     except (SystemExit, GeneratorExit) as error:  # neither is a plugin's to raise: it would look like a success
         raise PluginError(f"a plugin left in the middle of training: {told(error)}") from error
+
+
+@contextmanager
+def locked(folder: Path, processes: Processes) -> Iterator[None]:
+    """While entered, no other run writes into this folder; the first of several processes holds the lock for all."""
+    with ExitStack() as held:
+        processes.lead(lambda: _hold(held, folder))
+        yield
+
+
+def _hold(held: ExitStack, folder: Path) -> None:
+    held.enter_context(RunLock(folder))
 
 
 def reporters(registry: Registry, folder: Path) -> Iterator[Observer]:
@@ -169,8 +188,16 @@ def differences_of(checkpoint: Checkpoint) -> list[str]:
     return [f"{name} was {then.get(name)}, is {value}" for name, value in now.items() if then.get(name) != value]
 
 
-def _writer(folder: Path, trainee: Trainee, recipe: Pretraining | Finetuning) -> Callable[[Snapshot], str]:
+def _shares_cores_anew(resumed: Checkpoint) -> bool:
+    return bool(resumed.state["environment"]["world"] != Processes.current().world)
+
+
+def _writer(
+    folder: Path, trainee: Trainee, recipe: Pretraining | Finetuning, *, writes: bool
+) -> Callable[[Snapshot], str]:
     def write(snapshot: Snapshot) -> str:
+        if not writes:
+            return ""
         choices = snapshot.state.choices
         assert choices is not None
         state = {
@@ -199,8 +226,10 @@ def _writer(folder: Path, trainee: Trainee, recipe: Pretraining | Finetuning) ->
 
 
 def _promise(engine: Engine, differences: Sequence[str]) -> str:
-    if differences:
+    if any(not difference.startswith(("world was ", "threads was ")) for difference in differences):
         return "compatible"
+    if differences:  # sums of the same numbers in another order
+        return "same data"
     repeatable = engine.choices.precision == "fp32" and not engine.choices.compile and engine.settings.minutes is None
     return "exact" if repeatable else "same data"
 

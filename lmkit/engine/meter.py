@@ -1,0 +1,84 @@
+"""Meter: what a step costs and how fast it was, as observers are told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+from torch import nn
+
+from lmkit.batch import Batch
+from lmkit.engine.device import Choices, peak_flops
+from lmkit.engine.events import Started, Stepped
+from lmkit.engine.feed import Plan
+from lmkit.engine.settings import Training
+from lmkit.engine.state import State
+from lmkit.engine.step import StepResult
+from lmkit.engine.work import checkpoint_activations, count_flops
+
+
+@attrs.frozen(kw_only=True)
+class Meter:
+    """The work of a token and the peak of the device, counted and measured once."""
+
+    parameters: int
+    """Those that are trained."""
+    flops_per_token: float
+    peak: float | None
+    """FLOP/s of the device; None: unknown."""
+    settings: Training
+    choices: Choices
+
+    @classmethod
+    def of(
+        cls, model: nn.Module, layers: Sequence[nn.Module], batch: Batch, settings: Training, choices: Choices
+    ) -> Meter:
+        """Count a forward pass over `batch`; activation checkpointing, where it is asked for, begins here."""
+        passes = 4 if settings.activation_checkpointing else 3
+        flops = passes * count_flops(model, batch, choices)
+        if settings.activation_checkpointing:
+            checkpoint_activations(layers)
+        return cls(
+            parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+            flops_per_token=flops / max(batch.tokens, 1),
+            peak=peak_flops(choices),
+            settings=settings,
+            choices=choices,
+        )
+
+    def started(self, step: int, world: int) -> Started:
+        """The run begins, or goes on."""
+        return Started(
+            step=step,
+            steps=self.settings.steps,
+            minutes=self.settings.minutes,
+            parameters=self.parameters,
+            device=self.choices.device,
+            precision=self.choices.precision,
+            threads=self.choices.threads,
+            processes=world,
+            compiled=self.choices.compile,
+            micro_batch_tokens=self.choices.micro_batch_tokens,
+            flops_per_token=self.flops_per_token,
+            peak_flops=self.peak and self.peak * world,
+        )
+
+    def stepped(
+        self, state: State, result: StepResult, norm: float, plan: Plan, *, rate: float, seconds: float, applied: bool
+    ) -> Stepped:
+        """A step of all processes, made at `rate` times the peak learning rate."""
+        speed = result.tokens / seconds if seconds else 0.0
+        peak = self.peak and self.peak * result.processes
+        return Stepped(
+            step=state.step,
+            tokens=state.tokens,
+            seconds=state.seconds,
+            progress=plan.progress,
+            loss=result.loss,
+            terms=result.terms,
+            grad_norm=norm,
+            learning_rate=self.settings.learning_rate * rate,
+            tokens_per_second=speed,
+            model_flops_utilization=speed * self.flops_per_token / peak if peak else None,
+            applied=applied,
+        )
