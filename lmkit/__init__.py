@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lmkit.run.load import load
     from lmkit.run.predict import predict
     from lmkit.run.pretrain import pretrain
+    from lmkit.run.report import compare, report
     from lmkit.run.resume import resume
     from lmkit.run.run import Run
     from lmkit.run.seeds import finetune_seeds
@@ -67,6 +68,7 @@ __all__ = [
     "TrainingAlarm",
     "UnknownComponentError",
     "__version__",
+    "compare",
     "evaluate",
     "export",
     "finetune",
@@ -77,6 +79,7 @@ __all__ = [
     "plugins",
     "predict",
     "pretrain",
+    "report",
     "resume",
 ]
 
@@ -104,6 +107,7 @@ _HOMES = {
     "Tokenizer": "lmkit.interfaces",
     "TrainingAlarm": "lmkit.errors",
     "UnknownComponentError": "lmkit.errors",
+    "compare": "lmkit.run",
     "evaluate": "lmkit.run",
     "export": "lmkit.run",
     "finetune": "lmkit.run",
@@ -114,6 +118,7 @@ _HOMES = {
     "plugins": "lmkit.registry",
     "predict": "lmkit.run",
     "pretrain": "lmkit.run",
+    "report": "lmkit.run",
     "resume": "lmkit.run",
 }
 

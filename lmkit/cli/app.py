@@ -23,6 +23,7 @@ from lmkit.cli.init import init
 from lmkit.cli.plugins import check_plugin, list_plugins, new_plugin, plugins_matrix
 from lmkit.cli.predict import predict
 from lmkit.cli.pretrain import pretrain
+from lmkit.cli.report import compare, report
 from lmkit.cli.resume import resume
 
 _Typer = partial(
@@ -34,7 +35,7 @@ _Typer = partial(
 )
 
 _VERBS: Sequence[Callable[..., Answer]]
-_VERBS = (demo, init, check, pretrain, resume, finetune, evaluate, predict, export, doctor)
+_VERBS = (demo, init, check, pretrain, resume, finetune, evaluate, predict, report, compare, export, doctor)
 
 
 class _ListsByDefault(TyperGroup):

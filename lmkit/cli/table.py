@@ -16,16 +16,17 @@ def table(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
                 yield from table(value, indent + "  ")
         elif isinstance(value, (list, tuple)):
             for number, item in enumerate(value):
-                yield f"{indent}{_words(name) if number == 0 else '':{width}}  {_said(item)}"
+                yield f"{indent}{_words(name) if number == 0 else '':{width}}  {said(item)}"
         else:
-            yield f"{indent}{_words(name):{width}}  {_said(value)}"
+            yield f"{indent}{_words(name):{width}}  {said(value)}"
 
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _said(value: Any) -> str:
+def said(value: Any) -> str:
+    """A value, for people."""
     match value:
         case bool():
             return "yes" if value else "no"

@@ -20,6 +20,8 @@ class Source:
     """A file, a folder, or a pattern such as books/**/*.md."""
     weight: float = attrs.field(default=1.0, validator=[validators.gt(0), validators.le(1000)])
     """Repetitions an epoch; 2.5 reads it twice and half of it once more."""
+    licence: str | None = None
+    """Under which it is used, such as "public domain": told in reports and on model cards."""
 
 
 def _paths_or_sources(given: Iterable[Source | Path | str]) -> tuple[Path | Source, ...]:

@@ -10,6 +10,7 @@ from lmkit.run.imported import import_model
 from lmkit.run.load import load
 from lmkit.run.predict import predict
 from lmkit.run.pretrain import pretrain
+from lmkit.run.report import compare, report
 from lmkit.run.resume import resume
 from lmkit.run.run import Encoded, Run
 from lmkit.run.seeds import finetune_seeds
@@ -20,6 +21,7 @@ __all__ = [
     "Run",
     "build_data",
     "check",
+    "compare",
     "evaluate",
     "export",
     "finetune",
@@ -28,5 +30,6 @@ __all__ = [
     "load",
     "predict",
     "pretrain",
+    "report",
     "resume",
 ]

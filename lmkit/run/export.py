@@ -67,7 +67,7 @@ def history_of(run: Run) -> History:
     checkpoint = of_step(run.folder, run.step)
     return History(
         name=run.folder.resolve().name,
-        recipe=_discreet(read(run.folder / CONFIG)),
+        recipe=discreet(read(run.folder / CONFIG)),
         components=checkpoint.components,
         events=list(_events(run.folder / METRICS, run.step)),
         environment=checkpoint.state["environment"],
@@ -89,12 +89,12 @@ def _events(path: Path, last: int) -> Iterator[Mapping[str, Any]]:
             yield event
 
 
-def _discreet(value: Any) -> Any:
+def discreet(value: Any) -> Any:
     """Tables with absolute paths cut to their last parts."""
     if isinstance(value, Mapping):
-        return {name: _discreet(item) for name, item in value.items()}
+        return {name: discreet(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_discreet(item) for item in value]
+        return [discreet(item) for item in value]
     if isinstance(value, str) and os.path.isabs(value):
         return "/".join(Path(value).parts[1:][-_LEAST_PARTS:])
     return value

@@ -48,8 +48,8 @@ def test_help_lists_every_command(lmkit: Lmkit) -> None:
     shown = lmkit("--help").stdout
     assert lmkit().stdout == shown
     commands = [line.split()[0] for line in shown[shown.index("Commands:") :].splitlines()[1:]]
-    verbs = ["demo", "init", "check", "pretrain", "resume", "finetune", "evaluate", "predict", "export", "doctor"]
-    assert commands == [*verbs, "import", "data", "plugins"]
+    verbs = ["demo", "init", "check", "pretrain", "resume", "finetune", "evaluate", "predict"]
+    assert commands == [*verbs, "report", "compare", "export", "doctor", "import", "data", "plugins"]
     assert "..." not in shown.partition("Commands:")[2]  # no sentence is cut
 
 

@@ -1,4 +1,4 @@
-"""Several processes, as torchrun starts them: the same losses as one, whoever shares what, and the same run after it."""
+"""Several processes, as torchrun starts them: the same losses as one, and the same run goes on with fewer or more."""
 
 from __future__ import annotations
 
