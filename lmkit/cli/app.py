@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from lmkit.cli.answer import Answer
 from lmkit.cli.check import check
 from lmkit.cli.command import command
-from lmkit.cli.data import build
+from lmkit.cli.data import build, inspect
 from lmkit.cli.demo import demo
 from lmkit.cli.doctor import doctor
 from lmkit.cli.evaluate import evaluate
@@ -70,6 +70,7 @@ def _app() -> typer.Typer:
     app.callback()(_lmkit)
     data = _Typer(help="Look after the text that a run reads.")
     data.command("build")(command(build))
+    data.command("inspect")(command(inspect))
     plugins = _Typer(help="List what is installed (the default), or check a component.", cls=_ListsByDefault)
     plugins.command("list")(command(list_plugins))
     plugins.command("matrix")(command(plugins_matrix))

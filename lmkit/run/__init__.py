@@ -7,6 +7,7 @@ from lmkit.run.evaluate import evaluate
 from lmkit.run.export import export
 from lmkit.run.finetune import finetune
 from lmkit.run.imported import import_model
+from lmkit.run.inspect import inspect_data
 from lmkit.run.load import load
 from lmkit.run.predict import predict
 from lmkit.run.pretrain import pretrain
@@ -27,6 +28,7 @@ __all__ = [
     "finetune",
     "finetune_seeds",
     "import_model",
+    "inspect_data",
     "load",
     "predict",
     "pretrain",

@@ -171,3 +171,23 @@ def test_on_a_terminal_a_line_moves(recipe: Path) -> None:
     assert run.returncode == 0
     assert b"\x1b[2K" in seen
     assert b"step 4/4  loss " in seen
+
+
+def test_batches_are_shown_as_text(lmkit: Lmkit, recipe: Path) -> None:
+    lines = lmkit("data", "inspect", "run.toml", "--examples", "2").stdout.splitlines()
+    assert [line for line in lines if line.startswith("example ")] == ["example 0", "example 1"]
+    assert "{[MASK]|" in lines[1]
+    assert any(line.startswith("documents that were there before") for line in lines)
+    found = json.loads(lmkit("data", "inspect", "run.toml", "--examples", "1", "--json").stdout)
+    assert {piece["kind"] for row in found["examples"][0]["rows"] for piece in row} >= {"scored", "border"}
+
+
+def test_a_report_is_written_and_runs_are_compared(lmkit: Lmkit, recipe: Path) -> None:
+    for name, steps in (("a", 2), ("b", 3)):
+        lmkit("pretrain", "run.toml", "--run", f"runs/{name}", "--set", f"train.steps={steps}", "--quiet")
+    said = lmkit("report", "runs/a").stdout
+    assert said == "wrote runs/a/report.html: open it in a browser\n"
+    assert (recipe.parent / "runs/a/report.html").read_text().startswith("<!doctype html>")
+    lines = lmkit("compare", "runs/a", "runs/b").stdout.splitlines()
+    assert lines[0].split() == ["a", "b"]
+    assert ["train.steps", "2", "3"] in [line.split() for line in lines]

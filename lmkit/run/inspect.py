@@ -1,0 +1,184 @@
+"""inspect: what a model will really see of its data: batches as text, and what is odd in them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from lmkit.batch import Batch, Packed
+from lmkit.config import read
+from lmkit.data.store import Store
+from lmkit.engine.feed import Source
+from lmkit.errors import ConfigError
+from lmkit.interfaces import Objective, Tokenizer
+from lmkit.recipe import read_finetuning, read_pretraining
+from lmkit.run.finetune import trainee_of as finetuning_trainee
+from lmkit.run.load import load
+from lmkit.run.pretrain import check_fit
+from lmkit.run.pretrain import trainee_of as pretraining_trainee
+from lmkit.run.texts import fingerprint_of, texts_of
+from lmkit.run.training import Trainee
+
+SHOWN = 3
+"""Examples that are shown as text."""
+_COUNTED = 512
+"""Examples that rates are counted over."""
+_QUANTILES = {"shortest": 0.0, "median": 0.5, "nine of ten": 0.9, "longest": 1.0}
+
+
+@attrs.frozen
+class Piece:
+    """A token as the model sees it, or a run of filler."""
+
+    text: str
+    kind: str
+    """ "text", "special", "scored" (predicted there), "filler" or "border" (where a sequence ends)."""
+    wanted: str = ""
+    """What is to be predicted there, where that is a token."""
+
+
+def inspect_data(
+    recipe: Path | str,
+    *,
+    start: Path | str | None = None,
+    examples: int = SHOWN,
+    overrides: Sequence[str] = (),
+    local_files: Sequence[Path | str] = (),
+) -> dict[str, Any]:
+    """Batches of a run.toml, or of a task's file that begins with the run `start`, as text; and their statistics.
+
+    Raises ConfigError for a task's file without `start`, and what pretrain and finetune raise.
+    """
+    path = Path(recipe)
+    if "task" in read(path):
+        if start is None:
+            raise ConfigError(str(path), ["is a task's file: --from DIR names the run that it will fine-tune"])
+        tuning = read_finetuning(path, overrides=overrides, local_files=local_files)
+        trainee = finetuning_trainee(tuning, load(start, local_files=local_files))
+        return {**_of_examples(trainee, examples), **_of_rows(trainee)}
+    reading = read_pretraining(path, overrides=overrides, local_files=local_files)
+    check_fit(reading)
+    trainee = pretraining_trainee(reading, None if start is None else load(start, local_files=local_files))
+    tokenizer = trainee.parts.tokenizer
+    texts = texts_of(reading.data, tokenizer, block_tokens=reading.train.block_tokens, seed=reading.seed)
+    assert fingerprint_of(tokenizer) == trainee.fingerprints["tokenizer"]
+    return {**_of_examples(trainee, examples), **_of_stores(texts.stores.train, texts.stores.validation, tokenizer)}
+
+
+def pieces(batch: Batch, tokenizer: Tokenizer) -> Iterator[list[Piece]]:
+    """Each row of a batch, and behind it each row that is read across, piece by piece."""
+    scored = _scored(batch)
+    for inputs, wanted in ((batch.inputs, scored), (batch.inputs.context, {})):
+        if inputs is not None:
+            yield from _rows(inputs, wanted, tokenizer)
+
+
+def _scored(batch: Batch) -> dict[int, int]:
+    """Place in the batch -> the token to predict there; of batches that say so as ScoredBatch does."""
+    places, targets, weights = (getattr(batch, name, None) for name in ("scored", "targets", "weights"))
+    if places is None or targets is None or weights is None or len(places) != len(targets):
+        return {}
+    used = [weight > 0 for weight in weights.tolist()]
+    return {p: t for p, t, u in zip(places.tolist(), targets.tolist(), used, strict=True) if u}
+
+
+def _rows(inputs: Packed, wanted: Mapping[int, int], tokenizer: Tokenizer) -> Iterator[list[Piece]]:
+    names = {number: role.upper() for role, number in tokenizer.vocabulary.special.items()}
+    real = np.zeros(inputs.tokens.numel(), bool)
+    for first, last in zip(inputs.first.tolist(), inputs.last.tolist(), strict=True):
+        real[first : last + 1] = True
+    ends = set(inputs.last.tolist())
+
+    def word(token: int) -> str:
+        return f"[{names[token]}]" if token in names else tokenizer.decode([token])
+
+    for row in range(inputs.rows):
+        line: list[Piece] = []
+        filler = 0
+        for place in range(row * inputs.row_tokens, (row + 1) * inputs.row_tokens):
+            token = int(inputs.tokens[place])
+            if not real[place]:
+                filler += 1
+            elif place in wanted:
+                line.append(Piece(word(token), "scored", word(wanted[place])))
+            else:
+                line.append(Piece(word(token), "special" if token in names else "text"))
+            if place in ends:
+                line.append(Piece("", "border"))
+        yield [*line, Piece(f"{filler} of filler", "filler")] if filler else line
+
+
+def _of_examples(trainee: Trainee, count: int) -> dict[str, Any]:
+    """The first examples as text, each as a batch of its own; and rates over the first _COUNTED."""
+    objective, tokenizer = trainee.model.objective, trainee.parts.tokenizer
+    shown = []
+    for example in trainee.source.examples(0, min(count, len(trainee.source))):
+        batch = objective.collate([example], progress=0.0)
+        target = None if example.target is None else str(example.target)[:200]
+        shown.append({"rows": list(pieces(batch, tokenizer)), "target": target})
+    return {"examples": shown, "rates": _rates(trainee.source, objective, tokenizer)}
+
+
+def _rates(source: Source, objective: Objective[Any], tokenizer: Tokenizer) -> dict[str, Any]:
+    some = source.examples(0, min(_COUNTED, len(source)))
+    tokens = np.concatenate([example.tokens for example in some])
+    unknown = tokenizer.vocabulary.special.get("unk")
+    room = sum(example.capacity or len(example.tokens) for example in some)
+    counts = objective.collate(some, progress=0.0).counts
+    return {
+        "examples looked at": len(some),
+        "unknown tokens": 0.0 if unknown is None else float((tokens == unknown).mean()),
+        "filler": 1 - len(tokens) / room,
+        **{f"predictions of {term} a token": count / len(tokens) for term, count in counts.items()},
+    }
+
+
+def _of_stores(train: Sequence[Store], validation: Mapping[str, Store], tokenizer: Tokenizer) -> dict[str, Any]:
+    lengths = np.concatenate([np.diff(store.borders) for store in train])
+    known = [digest for store in train for digest in _digests(store)]
+    seen = set(known)
+    overlap = {name: _among(store, seen) for name, store in validation.items()}
+    return {
+        "documents": len(lengths),
+        "tokens": int(lengths.sum()),
+        "bytes a token": sum(store.total_bytes for store in train) / max(1, int(lengths.sum())),
+        "tokens of a document": {name: float(np.quantile(lengths, at)) for name, at in _QUANTILES.items()},
+        "documents that were there before": len(known) - len(seen),
+        "validation documents that are in train too": overlap,
+    }
+
+
+def _digests(store: Store) -> Iterator[bytes]:
+    for start, stop in zip(store.borders[:-1].tolist(), store.borders[1:].tolist(), strict=True):
+        yield hashlib.blake2b(store.tokens[start:stop].tobytes(), digest_size=16).digest()
+
+
+def _among(store: Store, seen: set[bytes]) -> str:
+    mine = list(_digests(store))
+    return f"{sum(digest in seen for digest in mine):,} of {len(mine):,}"
+
+
+def _of_rows(trainee: Trainee) -> dict[str, Any]:
+    train = trainee.source.examples(0, len(trainee.source))
+    lengths = np.array([len(example.tokens) for example in train])
+    labels: dict[str, int] = {}
+    for example in train:
+        if isinstance(example.target, (str, int, bool)):
+            labels[str(example.target)] = labels.get(str(example.target), 0) + 1
+    seen = {example.tokens.tobytes() for example in train}
+    overlap = {
+        name: f"{sum(e.tokens.tobytes() in seen for e in some):,} of {len(some):,}"
+        for name, some in trainee.validation.items()
+    }
+    return {
+        "examples of an epoch": len(train),
+        "tokens of an example": {name: float(np.quantile(lengths, at)) for name, at in _QUANTILES.items()},
+        "examples that were there before": len(train) - len(seen),
+        "validation examples that are in train too": overlap,
+        **({"labels": dict(sorted(labels.items(), key=lambda item: -item[1]))} if labels else {}),
+    }
