@@ -20,6 +20,7 @@ from lmkit.cli.export import export, import_model
 from lmkit.cli.failure import fail
 from lmkit.cli.finetune import finetune
 from lmkit.cli.init import init
+from lmkit.cli.playground import playground
 from lmkit.cli.plugins import check_plugin, list_plugins, new_plugin, plugins_matrix
 from lmkit.cli.predict import predict
 from lmkit.cli.pretrain import pretrain
@@ -35,7 +36,7 @@ _Typer = partial(
 )
 
 _VERBS: Sequence[Callable[..., Answer]]
-_VERBS = (demo, init, check, pretrain, resume, finetune, evaluate, predict, report, compare, export, doctor)
+_VERBS = (demo, init, check, pretrain, resume, finetune, evaluate, predict, playground, report, compare, export, doctor)
 
 
 class _ListsByDefault(TyperGroup):

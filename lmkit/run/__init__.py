@@ -9,6 +9,7 @@ from lmkit.run.finetune import finetune
 from lmkit.run.imported import import_model
 from lmkit.run.inspect import inspect_data
 from lmkit.run.load import load
+from lmkit.run.playground import serve
 from lmkit.run.predict import predict
 from lmkit.run.pretrain import pretrain
 from lmkit.run.report import compare, report
@@ -34,4 +35,5 @@ __all__ = [
     "pretrain",
     "report",
     "resume",
+    "serve",
 ]

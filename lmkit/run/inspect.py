@@ -67,7 +67,7 @@ def inspect_data(
     tokenizer = trainee.parts.tokenizer
     texts = texts_of(reading.data, tokenizer, block_tokens=reading.train.block_tokens, seed=reading.seed)
     assert fingerprint_of(tokenizer) == trainee.fingerprints["tokenizer"]
-    return {**_of_examples(trainee, examples), **_of_stores(texts.stores.train, texts.stores.validation, tokenizer)}
+    return {**_of_examples(trainee, examples), **_of_stores(texts.stores.train, texts.stores.validation)}
 
 
 def pieces(batch: Batch, tokenizer: Tokenizer) -> Iterator[list[Piece]]:
@@ -138,7 +138,7 @@ def _rates(source: Source, objective: Objective[Any], tokenizer: Tokenizer) -> d
     }
 
 
-def _of_stores(train: Sequence[Store], validation: Mapping[str, Store], tokenizer: Tokenizer) -> dict[str, Any]:
+def _of_stores(train: Sequence[Store], validation: Mapping[str, Store]) -> dict[str, Any]:
     lengths = np.concatenate([np.diff(store.borders) for store in train])
     known = [digest for store in train for digest in _digests(store)]
     seen = set(known)

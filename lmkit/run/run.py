@@ -175,6 +175,11 @@ class Run:
 
         return chosen.predict(self.module.encoder, self.module.head, asked(), batch_tokens=BATCH_TOKENS)
 
+    def able(self) -> list[str]:
+        """The names of the installed tasks that read this run's head; its own first."""
+        own = self.parts.task.component.name if self.parts.task is not None else None
+        return sorted((task.name for task in self._tasks()), key=lambda name: (name != own, name))
+
     def verbs(self) -> dict[str, str]:
         """Verb -> task: what this run's head can do."""
         return {task.verb: task.name for task in self._tasks() if task.verb is not None}

@@ -49,7 +49,7 @@ def test_help_lists_every_command(lmkit: Lmkit) -> None:
     assert lmkit().stdout == shown
     commands = [line.split()[0] for line in shown[shown.index("Commands:") :].splitlines()[1:]]
     verbs = ["demo", "init", "check", "pretrain", "resume", "finetune", "evaluate", "predict"]
-    assert commands == [*verbs, "report", "compare", "export", "doctor", "import", "data", "plugins"]
+    assert commands == [*verbs, "playground", "report", "compare", "export", "doctor", "import", "data", "plugins"]
     assert "..." not in shown.partition("Commands:")[2]  # no sentence is cut
 
 

@@ -29,7 +29,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "encoder": {"use": "qwen3", "layers": 1, "width": 64},
         "objective": {"use": "clm"},
         "train": {
-            "steps": 6, "block_tokens": 32, "batch_tokens": 256, "precision": "fp32", "compile": "off",
+            "steps": 6,
+            "block_tokens": 32,
+            "batch_tokens": 256,
+            "precision": "fp32",
+            "compile": "off",
             "evaluate_every_steps": 2,
         },
     }

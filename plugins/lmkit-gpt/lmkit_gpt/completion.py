@@ -5,6 +5,7 @@ Fine-tuning reads plain texts, of which every token is scored, or prompts with t
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -57,6 +58,8 @@ class CompletionConfig:
     """Column of what stands behind the completion, for a model that fills in the middle (objective "fim")."""
     bleu: bool = False
     """Also score completions by BLEU, from 0 to 100; needs the extra lmkit[bleu]."""
+    show_tokens: bool = False
+    """Also tell the text and the probability of each token that was drawn."""
     attention: Literal["causal", "mixed"] = "causal"
     """How examples are read when learning: "mixed" sees prompts whole, as objective "prefix-lm" does."""
     longest: int = attrs.field(default=128, validator=validators.ge(2))
@@ -75,7 +78,8 @@ class Completion(Task):
     """Continues a prompt; one answer a row, in order.
 
     {"completion": text, "text": all of it, "stopped": "end" (the model ended the text), "stop" (a stop string) or
-    "length", "tokens": how many were drawn, "log_probability": of all of them, in nats}
+    "length", "tokens": how many were drawn, "log_probability": of all of them, in nats}, and where it is asked for
+    "drawn": [{"text", "probability"}], whose texts are the completion
     """
 
     name = "completion"
@@ -213,6 +217,9 @@ class Completion(Task):
     def _complete(self, encoder: Encoder, head: nn.Module, prompts: Sequence[_Prompt]) -> list[dict[str, Any]]:
         pieces = [Pieces(self.tokenizer, prompt.ids, self.config.stop) for prompt in prompts]
         last: dict[int, Drawn] = {}
+        shown: list[list[tuple[int, float]]] = [
+            [] for _ in prompts
+        ]  # characters until then, and how likely the last was
         tokens, log_probability = [0] * len(prompts), [0.0] * len(prompts)
         generation = self._generation(encoder, head, prompts)
         for drawn in generation:
@@ -222,6 +229,7 @@ class Completion(Task):
             log_probability[i] += drawn.log_probability
             if drawn.stopped != "end":
                 pieces[i].add(drawn.token)
+                shown[i].append((len(pieces[i].text), math.exp(drawn.log_probability)))
             if pieces[i].stopped:
                 generation.leave(i)
         for piece in pieces:
@@ -233,6 +241,17 @@ class Completion(Task):
                 "stopped": "stop" if pieces[i].stopped else last[i].stopped,
                 "tokens": tokens[i],
                 "log_probability": log_probability[i],
+                **({"drawn": _drawn(pieces[i].text, shown[i])} if self.config.show_tokens else {}),
             }
             for i, prompt in enumerate(prompts)
         ]
+
+
+def _drawn(text: str, shown: Sequence[tuple[int, float]]) -> list[dict[str, Any]]:
+    """The parts of a text that its tokens brought; one that only begins a character brings none yet."""
+    parts, begun = [], 0
+    for number, (end, probability) in enumerate(shown):
+        end = len(text) if number == len(shown) - 1 else min(end, len(text))
+        parts.append({"text": text[begun:end], "probability": probability})
+        begun = end
+    return parts
