@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from lmkit.cli.answer import Answer
 from lmkit.cli.command import Changes, LocalFiles, Recipe
 from lmkit.cli.table import table
 
 
-def check(recipe: Recipe, *, overrides: Changes, local_files: LocalFiles) -> Answer:
+def check(
+    recipe: Recipe,
+    *,
+    overfit: Annotated[
+        bool, typer.Option("--overfit", help="Also train on one batch alone: its loss has to fall.")
+    ] = False,
+    world: Annotated[
+        int | None, typer.Option(metavar="N", help="Also what N GPUs would need, from formulas.", show_default=False)
+    ] = None,
+    gpu: Annotated[str, typer.Option(metavar="NAME", help="Of which kind: h100, h200, a100 or l40s.")] = "h100",
+    price: Annotated[
+        float | None, typer.Option(metavar="P", help="Of an hour of this machine.", show_default=False)
+    ] = None,
+    overrides: Changes,
+    local_files: LocalFiles,
+) -> Answer:
     """Say what a run.toml will cost, and what is wrong with it.
 
     Reads the config, the plugins and the data, and makes two real steps.
     """
     import lmkit.run
 
-    found = lmkit.run.check(recipe, overrides=overrides, local_files=local_files)
-    return Answer.of(found, *table(found))
+    found = lmkit.run.check(
+        recipe, overrides=overrides, local_files=local_files, overfit=overfit, world=world, gpu=gpu, price=price
+    )
+    measured = {name: value for name, value in found.items() if name != "advice"}
+    return Answer.of(found, *table(measured), *(f"advice: {sentence}" for sentence in found["advice"]))

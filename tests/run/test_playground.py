@@ -75,7 +75,7 @@ def test_it_says_what_the_run_can_do(server: int) -> None:
     assert found["run"] == "hybrid"
     tasks = {task["name"]: task for task in found["tasks"]}
     assert {"fill-mask", "completion"} <= tasks.keys()
-    assert [one["column"] for one in tasks["fill-mask"]["columns"]][0] == "text"
+    assert tasks["fill-mask"]["columns"][0]["column"] == "text"
     assert {"name": "top_k", "value": 5}.items() <= tasks["fill-mask"]["options"][0].items()
 
 
@@ -100,7 +100,10 @@ def test_it_answers_as_predict_does(server: int, runs: Path) -> None:
         ({"task": "no-such", "row": "a"}, 'no task named "no-such"'),
         ({"task": "completion", "row": 3}, "expected a row, or a text, and options"),
         ({"task": "completion", "row": "a", "options": {"temprature": 1}}, 'Did you mean "temperature"'),
-        ({"task": "completion", "row": "a", "options": {"max_new_tokens": "x"}}, "expected int"),
+        (
+            {"task": "completion", "row": "a", "options": {"max_new_tokens": "x"}},
+            "expected numbers, got max_new_tokens",
+        ),
         (["completion"], "expected a task's name and a row"),
     ],
 )
