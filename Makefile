@@ -2,6 +2,7 @@
 #   make demo      install, then show lmkit on a bundled book
 #   make test      install the test tools too, then lint, types, tests and docs; make test-all adds the slow tests
 #   make install   .venv with lmkit and every plugin of plugins/, editable: the checkout is what runs
+#   make docs      the documentation, as pages in docs/_build; a warning is an error
 #   make lint, make types, make bench, make clean
 
 PYTHON      ?= python3
@@ -13,7 +14,7 @@ PACKAGES    := lmkit $(foreach plugin,$(PLUGINS),$(plugin)/$(subst -,_,$(notdir 
 EDITABLE    := $(addprefix -e ./,$(PLUGINS))
 MANIFESTS   := pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) $(filter-out /dev/null,$(CONSTRAINTS))
 
-.PHONY: install demo test test-all lint types bench clean
+.PHONY: install demo test test-all lint types docs bench clean
 
 install: $(VENV)/installed
 
@@ -33,11 +34,14 @@ lint: $(VENV)/installed-test
 types: $(VENV)/installed-test
 	$(BIN)/mypy $(PACKAGES) benchmarks
 
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
+
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Stamps: each is newer than what it was made from, so that a second make has nothing to do.
 
@@ -56,6 +60,10 @@ $(VENV)/installed: $(VENV)/created $(MANIFESTS)
 
 $(VENV)/installed-bench: $(VENV)/installed-test
 	$(BIN)/pip install -c $(CONSTRAINTS) -e '.[bench]' $(EDITABLE)
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/pip install -c $(CONSTRAINTS) -e '.[docs]' $(EDITABLE)
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

@@ -31,16 +31,16 @@ def advice(recipe: Pretraining, trainee: Trainee, found: Mapping[str, Any]) -> I
     epochs = found["epochs"]
     if epochs is not None and epochs > _MANY_EPOCHS:
         yield (
-            f"the budget reads the text {epochs:.0f} times: beyond four passes repeated text teaches little (Muennighoff "
-            f"et al. 2023); more text, or a smaller budget"
+            f"the budget reads the text {epochs:.0f} times: beyond four passes repeated text teaches little "
+            f"(Muennighoff et al. 2023); more text, or a smaller budget"
         )
     if isinstance(source, Stream) and train.batch_tokens > len(source) * trainee.example_tokens:
         yield f"a step of {train.batch_tokens:,} tokens has more than the whole text: lower train.batch_tokens"
     longest = trainee.model.encoder.longest
     if longest is not None and longest > 2 * train.block_tokens:
         yield (
-            f"the encoder has {longest} positions, but trains on at most {train.block_tokens}: those beyond stay as they "
-            f"are drawn, and longer texts are read badly"
+            f"the encoder has {longest} positions, but trains on at most {train.block_tokens}: those beyond stay as "
+            f"they are drawn, and longer texts are read badly"
         )
     unknown = trainee.parts.tokenizer.vocabulary.special.get("unk")
     if unknown is not None:

@@ -1,7 +1,7 @@
 """Projection: what a run would need on many GPUs, from formulas; nothing of it is measured here.
 
-Sources: Rajbhandari et al. 2020 (ZeRO), sections 3 and 7, for memory of states and volume of communication; Korthikanti et
-al. 2022 (Reducing activation recomputation), section 4, for activations; Kaplan et al. 2020, section 2.1, for 6 N a token.
+Sources: Rajbhandari et al. 2020 (ZeRO), sections 3 and 7, for memory of states and volume of communication; Korthikanti
+et al. 2022 (Reducing activation recomputation), section 4, for activations.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _EFFICIENCY = 0.4
 _STATE = 16
 """Bytes a parameter: weight, gradient and AdamW's two moments in fp32."""
 _ACTIVATIONS = 34
-"""Bytes of activations that a layer keeps for each token and each of its width, in bf16, attention's matrix not kept."""
+"""Bytes of activations that a layer keeps for each token and each of its width: bf16, without attention's matrix."""
 _CHECKPOINT = 12
 """Bytes a parameter on disk: a weight and two moments."""
 
@@ -66,8 +66,8 @@ class Model:
 def project(model: Model, *, world: int, gpu: str, batch_tokens: int, micro_tokens: int) -> dict[str, Any]:
     """Memory, communication and time of a step on `world` GPUs, for DDP and for FSDP.
 
-    `batch_tokens` are those of a step over all; `micro_tokens` those of a pass of one.  Raises ConfigError for a GPU that
-    is not known, or for more GPUs than there are tokens.
+    `batch_tokens` are those of a step over all; `micro_tokens` those of a pass of one.  Raises ConfigError for a GPU
+    that is not known, or for more GPUs than there are tokens.
     """
     if gpu.lower() not in GPUS:
         raise ConfigError("--gpu", [f"expected {', '.join(GPUS)}, got {gpu!r}.{did_you_mean(gpu.lower(), GPUS)}"])
