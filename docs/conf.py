@@ -5,7 +5,7 @@ from importlib import metadata
 project = "lmkit"
 author = "The lmkit authors"
 release = metadata.version("lmkit")
-copyright = "the lmkit authors, Apache-2.0"  # noqa: A001
+copyright = "the lmkit authors, Apache-2.0"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["colon_fence"]

@@ -75,6 +75,14 @@ class Evaluated(Event):
 
 
 @attrs.frozen(kw_only=True)
+class Sampled(Event):
+    """The model was asked something, as it stood."""
+
+    asked: str
+    answered: str
+
+
+@attrs.frozen(kw_only=True)
 class Saved(Event):
     """A checkpoint is on disk."""
 

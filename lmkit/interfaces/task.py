@@ -56,6 +56,13 @@ class Task(ABC):
         """The row that asks for `text`'s answer, for those who have a text and no data set."""
         return {"text": text}
 
+    def ask(self, text: str) -> str | None:
+        """What to ask about `text` while a model learns, so that a person sees it get better; None: nothing.
+
+        `row` makes a row of it, whose answer shows its "text".
+        """
+        return None
+
     def tally(self, prediction: Any, row: Row) -> Mapping[str, float]:
         """Sums that `score` turns into metrics; empty where the row has no gold answer."""
         return {}

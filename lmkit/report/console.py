@@ -1,7 +1,7 @@
-"""Console: a run on the terminal, as one moving line, with validations and saves above it; plain lines elsewhere.
+"""Console: a run on the terminal, as a few moving lines, with validations and saves above them; plain lines elsewhere.
 
-The moving line is drawn when an event comes, by the thread that trains: no second thread that a forked data worker
-would inherit. A step that takes a minute therefore leaves the line still for a minute.
+The moving lines are drawn when an event comes, by the thread that trains: no second thread that a forked data worker
+would inherit. A step that takes a minute therefore leaves them still for a minute.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
-from lmkit.engine.events import Alarm, Event, Finished, Observer, Started, Stepped
+from lmkit.engine.events import Alarm, Evaluated, Event, Finished, Observer, Started, Stepped
 from lmkit.report.sentences import progress, sentences
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.live import Live
+
+    from lmkit.report.display import Display
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_DRAWINGS = 0.1
@@ -32,7 +34,8 @@ class Console:
         self._quiet = quiet
         self._clock = clock
         self._moves = self._stream.isatty() and os.environ.get("TERM") != "dumb"
-        self._live: Progress | None = None
+        self._live: Live | None = None
+        self._display: Display | None = None
         self._steps: int | None = None
         self._first: Stepped | None = None  # of this process: what a resumed run's speed is measured from
         self._shown_at = -float("inf")
@@ -48,6 +51,8 @@ class Console:
                 self._steps, self._first, self._due_step = steps, None, step + 1
             case Stepped():
                 self._step(event)
+            case Evaluated() if self._display is not None:
+                self._display.evaluated(event)
             case Finished():
                 self._stop()
         self._say(event)
@@ -58,8 +63,9 @@ class Console:
         line = progress(event, steps=self._steps, left=_seconds_left(event, self._first))
         now = self._clock()
         if self._moves:
+            self._shown().stepped(event)
             if now - self._shown_at >= _SECONDS_BETWEEN_DRAWINGS or event.step == self._steps:
-                self._draw(line, event.step / self._steps if self._steps else event.progress)
+                self._draw(event, line)
                 self._shown_at = now
         elif (
             now - self._shown_at >= _SECONDS_BETWEEN_LINES or event.step >= self._due_step or event.step == self._steps
@@ -80,13 +86,20 @@ class Console:
             self._stream.write(line + "\n")
             self._stream.flush()
 
-    def _draw(self, line: str, share: float) -> None:
+    def _shown(self) -> Display:
+        from lmkit.report.display import Display
+
+        if self._display is None:
+            self._display = Display()
+        return self._display
+
+    def _draw(self, event: Stepped, line: str) -> None:
+        share = event.step / self._steps if self._steps else event.progress
+        shown = self._shown().shown(event, line, share)
         if self._live is None:
-            self._live = _moving_line(self._stream)
-            self._live.add_task("", total=1.0)
+            self._live = _moving_lines(self._stream)
             self._live.start()
-        self._live.update(self._live.task_ids[0], completed=share, description=line)
-        self._live.refresh()
+        self._live.update(shown, refresh=True)
 
     def _stop(self) -> None:
         if self._live is not None:
@@ -99,12 +112,12 @@ def _seconds_left(event: Stepped, first: Stepped) -> float | None:
     return (event.seconds - first.seconds) * (1 - event.progress) / gained if gained > 0 else None
 
 
-def _moving_line(stream: TextIO) -> Progress:
+def _moving_lines(stream: TextIO) -> Live:
     from rich.console import Console as RichConsole
-    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.live import Live
 
-    columns = (BarColumn(bar_width=20), TextColumn("{task.description}", markup=False))
-    return Progress(*columns, console=RichConsole(file=stream), auto_refresh=False, redirect_stdout=False)
+    console = RichConsole(file=stream)
+    return Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 
 
 def guarded(observer: Observer) -> Observer:

@@ -14,12 +14,13 @@ from typing import Any
 
 import attrs
 
-from lmkit.engine.events import Alarm, Evaluated, Event, Finished, Resumed, Saved, Started, Stepped
+from lmkit.engine.events import Alarm, Evaluated, Event, Finished, Resumed, Sampled, Saved, Started, Stepped
 
 NAMES: Mapping[type[Event], str] = {
     Started: "started",
     Stepped: "step",
     Evaluated: "evaluated",
+    Sampled: "sampled",
     Saved: "saved",
     Resumed: "resumed",
     Alarm: "alarm",
@@ -31,7 +32,7 @@ _STEP_KEYS = (
     *("step", "tokens", "seconds", "loss", "terms", "grad_norm", "learning_rate"),
     *("tokens_per_second", "model_flops_utilization"),
 )
-_REPLAYED = frozenset({"step", "evaluated", "saved"})
+_REPLAYED = frozenset({"step", "evaluated", "sampled", "saved"})
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmkit.engine.events import Alarm, Evaluated, Event, Finished, Resumed, Saved, Started, Stepped
+from lmkit.engine.events import Alarm, Evaluated, Event, Finished, Resumed, Sampled, Saved, Started, Stepped
 
 
 def sentences(event: Event) -> list[str]:
@@ -16,6 +16,8 @@ def sentences(event: Event) -> list[str]:
                 f"{term} {value:.4g}" for term, value in event.terms.items() if "." in term or len(event.terms) > 1
             ]
             return [f'step {step:,}  validation "{name}": {"  ".join([loss, *terms])}  ({seconds:.1f} s)']
+        case Sampled(asked=asked, answered=answered):
+            return [f"  {asked} → {answered}".replace("\n", " ")]
         case Saved(step=step, path=path, seconds=seconds):
             return [f"step {step:,}  saved {path} ({seconds:.1f} s)"]
         case Resumed(step=step, path=path, promise=promise):
@@ -29,6 +31,8 @@ def sentences(event: Event) -> list[str]:
 
 def _started(event: Started) -> list[str]:
     threads = "1 thread" if event.threads == 1 else f"{event.threads} threads"
+    if event.processes > 1:
+        threads = f"{event.processes} processes with {threads} each"
     how = f"{event.device}, {event.precision}, {threads}, {'compiled' if event.compiled else 'not compiled'}"
     lines = [f"{event.parameters:,} parameters to train on {how}"]
     if event.compiled:

@@ -74,6 +74,7 @@ def _pretrain(
             registry=registry,
             quiet=quiet,
             observers=observers,
+            asks=processes.world == 1,
             save_first=start is not None,
         )
 

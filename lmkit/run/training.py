@@ -104,11 +104,13 @@ def train(
     resumed: Checkpoint | None = None,
     differences: Sequence[str] = (),
     save_first: bool = False,
+    asks: bool = False,
     once_restored: Callable[[], None] = lambda: None,
 ) -> None:
     """Train in `folder`, whose lock the caller holds, from the start or from `resumed`.
 
     `save_first`: write a checkpoint of step 0, for a run whose first weights are not made from its config alone.
+    `asks`: have the model answer at each validation, for people to see.
     `once_restored` is called where `resumed` turned out to fit, or there is none.
     """
     processes = Processes.current()
@@ -116,6 +118,10 @@ def train(
     if processes.leads:
         watching: list[Observer] = [MetricsFile(folder / METRICS), Console(quiet=quiet), *observers]
         watchers = [guarded(observer) for observer in (*watching, *reporters(registry, folder))]
+    if asks:
+        from lmkit.run.samples import Samples  # which knows what a Trainee is
+
+        watchers.append(guarded(Samples(trainee, registry, lambda event: [see(event) for see in watchers[:-1]])))
     write = _writer(folder, trainee, recipe, writes=processes.leads)
     saving = Saving(
         save=write, every_steps=recipe.checkpoint.every_steps, every_minutes=recipe.checkpoint.every_minutes or None

@@ -31,6 +31,7 @@ from lmkit_bert.words import Hole, WordFiller
 
 MASK = "[MASK]"
 """How a mask may be written whatever the tokenizer's own spelling is."""
+_ASKED = 10  # words of a question
 NOTHING = np.zeros(0, np.int64)
 
 
@@ -99,6 +100,14 @@ class FillMask(Task):
 
     def row(self, text: str) -> Row:
         return {self.config.column: text}
+
+    def ask(self, text: str) -> str | None:
+        """Its first words, the longest of them hidden."""
+        words = text.split()[:_ASKED]
+        if len(words) < _ASKED:
+            return None
+        hidden = max(range(1, len(words)), key=lambda place: len(words[place]))
+        return " ".join([*words[:hidden], MASK, *words[hidden + 1 :]])
 
     def examples(self, row: Row) -> Iterator[Example]:
         """A text's tokens, cut at `longest`."""

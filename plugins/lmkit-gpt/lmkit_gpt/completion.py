@@ -66,6 +66,9 @@ class CompletionConfig:
     """Tokens of an example to learn from at most; a longer text becomes several."""
 
 
+_ASKED = 5  # words of a question while the model learns
+
+
 @attrs.frozen(eq=False)
 class _Prompt:
     text: str
@@ -102,6 +105,11 @@ class Completion(Task):
 
     def row(self, text: str) -> Row:
         return {self.config.column: text}
+
+    def ask(self, text: str) -> str | None:
+        """How to go on with its first words."""
+        words = text.split()
+        return " ".join(words[:_ASKED]) if len(words) > _ASKED else None
 
     def examples(self, row: Row) -> Iterator[Example]:
         """A text's tokens cut at `longest`, or one example of a prompt and its completion."""
