@@ -42,8 +42,11 @@ def recipe(objective: str, minutes: float) -> dict[str, Any]:
         "encoder": {"use": encoder, "layers": SMALL.layers, "width": SMALL.width},
         "objective": {"use": objective, **({"rate": 0.3, "final_rate": 0.15} if objective == "mlm" else {})},
         "train": {
-            "minutes": minutes, "block_tokens": SMALL.block_tokens, "batch_tokens": SMALL.step_tokens,
-            "compile": "on" if can_compile() else "off", "evaluate_every_steps": 0,
+            "minutes": minutes,
+            "block_tokens": SMALL.block_tokens,
+            "batch_tokens": SMALL.step_tokens,
+            "compile": "on" if can_compile() else "off",
+            "evaluate_every_steps": 0,
         },
     }
 
@@ -83,7 +86,7 @@ def blocks(objective: str, part: str) -> torch.Tensor:
     return torch.from_numpy(np.load(file))
 
 
-def masked(tokens: torch.Tensor, mask: int, special: Sequence[int], rate: float = 0.15) -> torch.Tensor:
+def masked(tokens: torch.Tensor, special: Sequence[int], rate: float = 0.15) -> torch.Tensor:
     """Which tokens of validation are hidden: the same for both sides."""
     generator = torch.Generator().manual_seed(1)
     return (torch.rand(tokens.shape, generator=generator) < rate) & ~torch.isin(tokens, torch.tensor(special))
@@ -91,7 +94,7 @@ def masked(tokens: torch.Tensor, mask: int, special: Sequence[int], rate: float 
 
 @torch.no_grad()
 def score(objective: str, logits: Any) -> float:
-    """Mean loss of a prediction on the first validation blocks; `logits` maps [n, tokens] to [n, tokens, vocabulary]."""
+    """Mean loss of a prediction on the first validation blocks; `logits`: [n, tokens] -> [n, tokens, vocabulary]."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(objective))
@@ -100,7 +103,7 @@ def score(objective: str, logits: Any) -> float:
         if objective == "clm":
             scores, wanted = logits(some)[:, :-1], some[:, 1:]
         else:
-            hidden = masked(some, tokenizer.mask_token_id, tokenizer.all_special_ids)
+            hidden = masked(some, tokenizer.all_special_ids)
             scores, wanted = logits(some.masked_fill(hidden, tokenizer.mask_token_id))[hidden], some[hidden]
         losses = torch.nn.functional.cross_entropy(scores.reshape(-1, scores.shape[-1]).float(), wanted.reshape(-1))
         total, count = total + float(losses) * wanted.numel(), count + wanted.numel()

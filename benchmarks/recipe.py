@@ -60,8 +60,13 @@ def made(name: str, seed: int, tokens: str) -> dict[str, Any]:
         "encoder": {"layers": 4, "width": 256},
         "objective": {},
         "train": {
-            "tokens": tokens, "block_tokens": 128, "batch_tokens": 8192, "micro_batch_tokens": 4096,
-            "threads": 1, "compile": "on", "evaluate_every_steps": 0,
+            "tokens": tokens,
+            "block_tokens": 128,
+            "batch_tokens": 8192,
+            "micro_batch_tokens": 4096,
+            "threads": 1,
+            "compile": "on",
+            "evaluate_every_steps": 0,
         },
     }
     for key, value in CHANGES[name].items():

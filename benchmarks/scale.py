@@ -1,9 +1,10 @@
-"""How speed, memory and start-up grow with the model, the batch and the text: one dimension at a time, exponents fitted.
+"""How speed, memory and start-up grow with the model, the batch and the text, one at a time, with exponents fitted.
 
     python -m benchmarks.scale CELLS.jsonl [--only width depth ...]
 
-Each cell is a process of its own that makes a few steps of a causal Qwen3 (4 layers x 256, vocabulary 8,192, 64 blocks of
-128 tokens, unless it is what grows), uncompiled; its memory is its peak, its start-up the time until the first step ended.
+Each cell is a process of its own that makes a few steps of a causal Qwen3 (4 layers x 256, vocabulary 8,192, 64 blocks
+of 128 tokens, unless it is what grows), uncompiled; its memory is its peak, its start-up the time until the first step
+ended.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +61,11 @@ def made(cell: Mapping[str, int]) -> dict[str, Any]:
         "encoder": {"use": "qwen3", "layers": cell["layers"], "width": cell["width"]},
         "objective": {"use": "clm"},
         "train": {
-            "steps": STEPS, "block_tokens": cell["block"], "batch_tokens": cell["block"] * max(1, rows),
-            "compile": "off", "evaluate_every_steps": 0,
+            "steps": STEPS,
+            "block_tokens": cell["block"],
+            "batch_tokens": cell["block"] * max(1, rows),
+            "compile": "off",
+            "evaluate_every_steps": 0,
             "micro_batch_tokens": cell["block"] * max(1, rows),
             "activation_checkpointing": bool(cell["checkpointing"]),
         },
@@ -68,7 +73,7 @@ def made(cell: Mapping[str, int]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = lmkit.pretrain(recipe, run=Path(folder) / "run", observers=[watch], quiet=True)
         parameters = sum(p.numel() for p in run.module.parameters())
-    seconds = statistics.median(after - before for before, after in zip(moments[1:], moments[2:], strict=False))
+    seconds = statistics.median(after - before for before, after in pairwise(moments))
     return {
         "tokens_per_second": cell["block"] * max(1, rows) / seconds,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,

@@ -17,12 +17,16 @@ def init(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a new file, not to stdout.")
     ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Of a model that is pre-trained: tiny, mini, small, base, or 30M."),
+    ] = None,
     local_files: LocalFiles,
 ) -> Answer:
     """Write a run.toml, or a task's file, with all defaults explained."""
     from lmkit.run.starter import starter
 
-    text = starter(name, local_files=local_files)
+    text = starter(name, size=size, local_files=local_files)
     if output is None:
         return Answer.of({"text": text}, text.rstrip("\n"))
     _write_new(output, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,28 +16,36 @@ from lmkit.interfaces import Objective, Tokenizer
 from lmkit.lora import Lora
 from lmkit.model import why_not
 from lmkit.registry import Component, Registry
+from lmkit.run.sizes import Size, fields_of, size_of
 from lmkit.spelling import did_you_mean
 
-_HEAD = "# For: {use}. Every value below is the default; [data] is an example.\n\n"
+_HEAD = "# For: {use}. Every value below is the default{but}; [data] is an example.\n\n"
 _LORA = "# Without the first sign of each line: low-rank updates are trained instead of the encoder's matrices.\n"
 _PAGE = ("To be, or not to be, that is the question.",)
 
 
-def starter(name: str, *, local_files: Sequence[Path | str] = ()) -> str:
+def starter(name: str, *, size: str | None = None, local_files: Sequence[Path | str] = ()) -> str:
     """TOML text that pre-trains the objective `name`, or fine-tunes the task of that name.
 
-    Raises UnknownComponentError for neither; FitError where no installed encoder or tokenizer fits the objective.
+    `size` is one of `sizes.SIZES`, or parameters such as "30M", for the shape of a model that is pre-trained.
+
+    Raises UnknownComponentError for neither; ConfigError for a size that is none; FitError where no installed encoder or tokenizer fits the objective.
     """
     registry = Registry(local_files)
     kinds = [c.kind for c in registry.components() if name in (c.name, f"{c.distribution}:{c.name}")]
     top = {"": ({"seed": 1, "plugins": [str(file) for file in local_files]}, None)}
     if "objective" in kinds:
         use = "lmkit check THIS, lmkit pretrain THIS --run DIR"
-        return _HEAD.format(use=use) + commented(top | _pretraining(registry, registry.find("objective", name)))
+        but = "" if size is None else f", but for the size {size}"
+        return _HEAD.format(use=use, but=but) + commented(
+            top | _pretraining(registry, registry.find("objective", name), size)
+        )
     if "task" in kinds:
         use = "lmkit finetune DIR THIS --run DIR2"
         lora = "".join(f"# {line}\n" for line in commented({"lora": ({}, Lora())}).splitlines())
-        return f"{_HEAD.format(use=use)}{commented(top | _finetuning(registry.find('task', name)))}\n{_LORA}{lora}"
+        return (
+            f"{_HEAD.format(use=use, but='')}{commented(top | _finetuning(registry.find('task', name)))}\n{_LORA}{lora}"
+        )
     raise UnknownComponentError(f'no objective or task is named "{name}". {_installed(registry, name)}')
 
 
@@ -46,7 +55,7 @@ def _installed(registry: Registry, name: str) -> str:
     return listed + did_you_mean(name, of["objective"] + of["task"])
 
 
-def _pretraining(registry: Registry, objective: Component) -> dict[str, tuple[dict[str, Any], Any]]:
+def _pretraining(registry: Registry, objective: Component, size: str | None) -> dict[str, tuple[dict[str, Any], Any]]:
     from lmkit.checkpoint import Checkpointing
     from lmkit.data.settings import Data
     from lmkit.engine.settings import Training
@@ -54,14 +63,19 @@ def _pretraining(registry: Registry, objective: Component) -> dict[str, tuple[di
     encoder = _fitting_encoder(registry, objective)
     tokenizer, fields = _fitting_tokenizer(registry, objective, encoder)
     data = Data(train=["books/train/**/*.md"], validation=["books/validation/**/*.md"])
+    sized = partial(_sized, None if size is None else size_of(size))
     return {
-        "tokenizer": _table(tokenizer, fields),
+        "tokenizer": _table(tokenizer, {**sized("tokenizer", tokenizer.load().Config), **fields}),
         "data": ({}, data),
-        "encoder": _table(encoder),
+        "encoder": _table(encoder, sized("encoder", encoder.load().Config)),
         "objective": _table(objective),
-        "train": ({}, Training(steps=1000)),
+        "train": ({}, Training(steps=1000, **sized("train", Training))),
         "checkpoint": ({}, Checkpointing()),
     }
+
+
+def _sized(size: Size | None, section: str, config: type[Any]) -> dict[str, Any]:
+    return {} if size is None else fields_of(size, config, section)
 
 
 def _finetuning(task: Component) -> dict[str, tuple[dict[str, Any], Any]]:

@@ -72,3 +72,18 @@ def test_an_unknown_name_lists_what_is_installed(lmkit: Lmkit) -> None:
         f'error: no objective or task is named "{near[:-1]}". Objectives: {objectives}; tasks: {tasks}. '
         f'Did you mean "{near}"?\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("size", "layers", "width"),
+    [("tiny", 2, 128), ("base", 12, 768), ("3M", 4, 256), ("85M", 12, 768), ("1B", 27, 1728)],
+)
+def test_one_dial_sets_the_shape(size: str, layers: int, width: int) -> None:
+    recipe = read_pretraining(tomllib.loads(starter("clm", size=size)))
+    assert (recipe.encoder.config.layers, recipe.encoder.config.width) == (layers, width)
+    assert recipe.train.batch_tokens % recipe.train.block_tokens == 0
+
+
+def test_a_size_that_is_none_is_told(lmkit: Lmkit) -> None:
+    said = lmkit("init", "clm", "--size", "smal", status=2).stderr
+    assert "expected tiny, mini, small, base or parameters such as 30M, got 'smal'. Did you mean \"small\"?" in said
