@@ -118,6 +118,8 @@ class Engine:
                 self._train()
                 reason = "interrupted" if self._interrupted else "no better" if self._is_stale else "done"
             finally:
+                if self.saving is not None:
+                    self.saving.finish()
                 self._emit(
                     Finished(step=self.state.step, reason=reason, tokens=self.state.tokens, seconds=self.state.seconds)
                 )

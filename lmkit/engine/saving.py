@@ -16,6 +16,8 @@ class Saving:
 
     save: Callable[[Snapshot], str]
     """Writes a checkpoint; returns its path."""
+    finish: Callable[[], None] = lambda: None
+    """Waits until what `save` has begun is on disk."""
     every_steps: int | None
     every_minutes: float | None
 

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from lmkit.config import commented
-from lmkit.errors import FitError, LmkitError, PluginError, UnknownComponentError
+from lmkit.errors import ConfigError, FitError, LmkitError, PluginError, UnknownComponentError
 from lmkit.interfaces import Objective, Tokenizer
 from lmkit.lora import Lora
 from lmkit.model import why_not
@@ -29,7 +29,8 @@ def starter(name: str, *, size: str | None = None, local_files: Sequence[Path | 
 
     `size` is one of `sizes.SIZES`, or parameters such as "30M", for the shape of a model that is pre-trained.
 
-    Raises UnknownComponentError for neither; ConfigError for a size that is none; FitError where no installed encoder or tokenizer fits the objective.
+    Raises UnknownComponentError for neither; ConfigError for a size that is none, or of a task; FitError where no
+    installed encoder or tokenizer fits the objective.
     """
     registry = Registry(local_files)
     kinds = [c.kind for c in registry.components() if name in (c.name, f"{c.distribution}:{c.name}")]
@@ -41,6 +42,8 @@ def starter(name: str, *, size: str | None = None, local_files: Sequence[Path | 
             top | _pretraining(registry, registry.find("objective", name), size)
         )
     if "task" in kinds:
+        if size is not None:
+            raise ConfigError("--size", [f'"{name}" is a task: its model is the run that it fine-tunes'])
         use = "lmkit finetune DIR THIS --run DIR2"
         lora = "".join(f"# {line}\n" for line in commented({"lora": ({}, Lora())}).splitlines())
         return (

@@ -32,6 +32,7 @@ from lmkit.registry import Registry
 from lmkit.registry.component import told
 from lmkit.report.console import Console, guarded
 from lmkit.report.metrics import MetricsFile
+from lmkit.run.background import Background
 from lmkit.run.folder import METRICS
 from lmkit.run.parts import Parts
 
@@ -123,8 +124,12 @@ def train(
 
         watchers.append(guarded(Samples(trainee, registry, lambda event: [see(event) for see in watchers[:-1]])))
     write = _writer(folder, trainee, recipe, writes=processes.leads)
+    background = Background(write) if recipe.checkpoint.background and processes.leads else None
     saving = Saving(
-        save=write, every_steps=recipe.checkpoint.every_steps, every_minutes=recipe.checkpoint.every_minutes or None
+        save=background or write,
+        finish=background.finish if background else lambda: None,
+        every_steps=recipe.checkpoint.every_steps,
+        every_minutes=recipe.checkpoint.every_minutes or None,
     )
     state = State.from_json(resumed.state["engine"]) if resumed is not None else None
     if resumed is not None and state is not None and state.choices is not None and _shares_cores_anew(resumed):

@@ -203,3 +203,47 @@ def test_a_config_that_was_edited_is_told(tmp_path, book):
     [resumed] = metrics(run, "resumed")
     assert resumed["promise"] == "compatible"
     assert list(resumed["differences"]) == ["train.steps=3 (asked for)", "train.batch_tokens was 256, is 512"]
+
+
+def test_a_checkpoint_that_is_written_in_the_background_is_the_same(tmp_path: Path) -> None:
+    """Bit for bit, and whole when training is over; and a write that fails is told."""
+    (tmp_path / "text.txt").write_text("Robin Hood in greenwood stood, and under a tree was he.\n" * 100)
+    recipe = {
+        "tokenizer": {"use": "bpe", "vocab_size": 300},
+        "data": {"train": [str(tmp_path / "text.txt")], "document": "line"},
+        "encoder": {"use": "qwen3", "layers": 1, "width": 64},
+        "objective": {"use": "clm"},
+        "train": {
+            "steps": 7,
+            "block_tokens": 32,
+            "batch_tokens": 128,
+            "precision": "fp32",
+            "compile": "off",
+            "threads": 1,
+        },
+        "checkpoint": {"every_steps": 2, "keep": 9},
+    }
+    for name, background in (("front", False), ("back", True)):
+        overrides = [f"checkpoint.background={str(background).lower()}"]
+        lmkit.pretrain(recipe, run=tmp_path / name, overrides=overrides, quiet=True)
+    files = {
+        name: {
+            str(path.relative_to(tmp_path / name)): path
+            for path in (tmp_path / name / "checkpoints").rglob("*.safetensors")
+        }
+        for name in ("front", "back")
+    }
+    assert files["front"].keys() == files["back"].keys()
+    assert len(files["front"]) == 8
+    for name, path in files["front"].items():
+        assert path.read_bytes() == files["back"][name].read_bytes(), name
+    (tmp_path / "full").mkdir()
+    run = tmp_path / "broken"
+
+    def breaks(event: object) -> None:
+        if type(event).__name__ == "Stepped" and event.step == 3:  # type: ignore[attr-defined]
+            (run / "checkpoints").rename(run / "elsewhere")
+            (run / "checkpoints").write_text("a file")
+
+    with pytest.raises(lmkit.CheckpointError, match="cannot be saved"):
+        lmkit.pretrain(recipe, run=run, overrides=["checkpoint.background=true"], observers=[breaks], quiet=True)
