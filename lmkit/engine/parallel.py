@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
+
+if TYPE_CHECKING:  # torch's module of FSDP takes a second to import, for which one process has no use
+    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.tensor import DTensor
 
 from lmkit.engine.device import Choices
 from lmkit.engine.distributed import Processes
@@ -41,15 +42,18 @@ class Parallel:
                 model, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
             )
         elif settings.parallel == "fsdp":
+            from torch.distributed.device_mesh import init_device_mesh
+            from torch.distributed.fsdp import fully_shard
+
             mesh = init_device_mesh(choices.device, (processes.world,))
             for module in (*layers, model):
                 fully_shard(module, mesh=mesh)
-                self._sharded.append(cast(FSDPModule, module))
+                self._sharded.append(cast("FSDPModule", module))
 
     def syncing(self, wanted: bool) -> AbstractContextManager[Any]:
         """While entered, a backward pass adds up gradients over processes, or not: of a step the last one does."""
         if self._sharded:
-            cast(FSDPModule, self.model).set_requires_gradient_sync(wanted)
+            cast("FSDPModule", self.model).set_requires_gradient_sync(wanted)
         elif isinstance(self.losses, DistributedDataParallel) and not wanted:
             return cast(AbstractContextManager[Any], self.losses.no_sync())
         return nullcontext()
@@ -57,6 +61,8 @@ class Parallel:
     def hooked(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """A method of the model, as it has to be called: with the model's shares put together before."""
         if self._sharded and getattr(method, "__self__", None) is self.model:
+            from torch.distributed.fsdp import register_fsdp_forward_method
+
             register_fsdp_forward_method(self.model, method.__name__)
             return cast(Callable[..., Any], getattr(self.model, method.__name__))
         return method
@@ -77,20 +83,28 @@ class Parallel:
 
 def whole(tensor: Tensor) -> Tensor:
     """All of a tensor of which each process has a share; every process has to ask."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return cast("DTensor", tensor).full_tensor() if _is_shared(tensor) else tensor
 
 
 def share(tensor: Tensor, like: Tensor) -> Tensor:
     """This process's share of a tensor that every process has, as it has one of `like`."""
-    if not isinstance(like, DTensor):
+    if not _is_shared(like):
         return tensor
-    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+    from torch.distributed.tensor import distribute_tensor
+
+    there = cast("DTensor", like)
+    return distribute_tensor(tensor.to(there.device), there.device_mesh, there.placements, src_data_rank=None)
+
+
+def _is_shared(tensor: Tensor) -> bool:
+    """Whether it is a DTensor, whose module need not be imported to know."""
+    return hasattr(tensor, "full_tensor")
 
 
 @torch.no_grad()
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Give a model, shared or not, its weights; raises RuntimeError where names or shapes differ."""
-    if not any(isinstance(p, DTensor) for p in model.parameters()):
+    if not any(map(_is_shared, model.parameters())):
         model.load_state_dict(tensors, strict=True)
         return
     there = model.state_dict()
