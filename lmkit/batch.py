@@ -90,9 +90,8 @@ class Packed:
     def rows(self) -> int:
         return self.tokens.numel() // self.row_tokens
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # which cannot see into attrs
     def with_tokens(self, tokens: Tensor) -> Self:
-        """The same sequences with other tokens [T] in their places; a step that torch.compile built may call it."""
+        """The same sequences with other tokens [T] in their places; a step that the engine compiles may call it."""
         return attrs.evolve(self, tokens=tokens)
 
     def to(self, device: torch.device | str) -> Self:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import nn
 
-from lmkit.batch import Batch
+from lmkit.batch import Batch, Packed
 from lmkit.engine.device import Choices
 from lmkit.engine.parallel import whole
 from lmkit.engine.step import Losses
@@ -30,6 +32,7 @@ def _built(model: nn.Module, batch: Batch, choices: Choices) -> Losses:
 
     Raises FitError where torch cannot build them, or where they compute another loss or gradient of `batch`.
     """
+    _hide_attrs()
     wanted = _loss_and_norm(model, model, batch, choices)
     built: Losses = torch.compile(model, dynamic=False)
     try:
@@ -47,6 +50,12 @@ def _built(model: nn.Module, batch: Batch, choices: Choices) -> Losses:
                 f"the model itself {wanted[0]:.4f} and {wanted[1]:.4g}"
             )
     return built
+
+
+@cache
+def _hide_attrs() -> None:
+    """Dynamo cannot see into attrs; to say so where the class is would cost every import of it two seconds."""
+    Packed.with_tokens = torch.compiler.disable(Packed.with_tokens)  # type: ignore[method-assign]
 
 
 def _loss_and_norm(losses: Losses, model: nn.Module, batch: Batch, choices: Choices) -> tuple[float, float]:
