@@ -31,6 +31,8 @@ R = TypeVar("R", "Pretraining", "Finetuning")
 _USE = 'a table with use = "..."'
 _SETTINGS: dict[str, type[Any]] = {"data": Data, "train": Training, "checkpoint": Checkpointing, "lora": Lora}
 _OPTIONAL = frozenset({"lora"})
+_TOP = ("seed", "plugins", "reporters")
+"""Keys that stand above the tables."""
 _BUDGETS = frozenset({"steps", "tokens", "epochs", "minutes"})
 
 
@@ -78,6 +80,8 @@ class Pretraining:
     """Where all randomness comes from."""
     plugins: tuple[LocalPlugin, ...] = ()
     """Local plugin files, besides what is installed."""
+    reporters: tuple[str, ...] = ()
+    """Installed reporters that watch the run only where they are named."""
     tokenizer: Chosen | Saved = attrs.field(converter=_tokenizer)
     """Trained on the training data, or loaded from a folder."""
     data: Data
@@ -100,6 +104,8 @@ class Finetuning:
     """Where all randomness comes from."""
     plugins: tuple[LocalPlugin, ...] = ()
     """Local plugin files, besides what is installed."""
+    reporters: tuple[str, ...] = ()
+    """Installed reporters that watch the run only where they are named."""
     task: Chosen = attrs.field(converter=_task)
     """What is learned from the rows."""
     data: Data
@@ -148,7 +154,8 @@ def resolved_toml(recipe: Pretraining | Finetuning) -> str:
 def commented_toml(recipe: Pretraining | Finetuning) -> str:
     """A run.toml for people: every value, and beside it what it means."""
     parts = _fields(recipe)
-    preamble = _Preamble(seed=parts.pop("seed"), plugins=tuple(plugin.file for plugin in parts.pop("plugins")))
+    files = tuple(plugin.file for plugin in parts.pop("plugins"))
+    preamble = _Preamble(seed=parts.pop("seed"), plugins=files, reporters=parts.pop("reporters"))
     sections: dict[str, Any] = {"": ({}, preamble)}
     for name, value in parts.items():
         match value:
@@ -173,7 +180,7 @@ def _plain(value: Any) -> Any:
         case Saved(component, folder):
             return {"use": component.use, "folder": str(folder)}
         case tuple():
-            return [unstructure(plugin) for plugin in value]
+            return [item if isinstance(item, str) else unstructure(item) for item in value]
     return value if isinstance(value, int) else unstructure(value)
 
 
@@ -189,6 +196,8 @@ class _Preamble:
     """Where all randomness comes from: the same seed gives the same run."""
     plugins: tuple[Path | LocalPlugin, ...] = ()
     """Local plugin files, besides what is installed."""
+    reporters: tuple[str, ...] = ()
+    """Installed reporters that watch the run only where they are named, such as "tensorboard"."""
 
 
 def _read(cls: type[R], source: Any, overrides: Iterable[str], local_files: Sequence[Path | str], recorded: bool) -> R:
@@ -202,16 +211,21 @@ def _read(cls: type[R], source: Any, overrides: Iterable[str], local_files: Sequ
     else:
         name, folder, data = str(source), Path(source).absolute().parent, read(Path(source))
     data = _one_budget(override(data, overrides := list(overrides)), overrides)
-    sections: list[str] = [field.name for field in attrs.fields(cls) if field.name not in ("seed", "plugins")]
+    sections: list[str] = [field.name for field in attrs.fields(cls) if field.name not in _TOP]
 
     problems = Problems()
-    preamble = collect(_Preamble, {k: data[k] for k in ("seed", "plugins") if k in data}, problems, folder=folder)
+    preamble = collect(_Preamble, {k: data[k] for k in _TOP if k in data}, problems, folder=folder)
     plugins = asked_plugins(preamble.plugins if preamble else (), local_files, recorded, problems)
     if any(problem.startswith("plugins") for problem in problems):
         problems.raise_if_any(name)  # without them, names of components would look unknown
     registry = Registry([plugin.file for plugin in plugins]) if plugins else default_registry()
     registry.plugins()
-    problems += [_unknown(cls, key, sections) for key in data if key not in ("seed", "plugins", *sections)]
+    problems += [_unknown(cls, key, sections) for key in data if key not in (*_TOP, *sections)]
+    for reporter in preamble.reporters if preamble else ():
+        try:
+            registry.find("reporter", reporter)
+        except PluginError as error:
+            problems.append(f"reporters: {error}")
     values: dict[str, Any] = {}
     for section in sections:
         if section in _OPTIONAL and section not in data:
@@ -224,7 +238,7 @@ def _read(cls: type[R], source: Any, overrides: Iterable[str], local_files: Sequ
             values[section] = _choice(kind, data.get(section), registry, known.get(section), folder, problems)
     problems.raise_if_any(name)
     assert preamble is not None
-    return cls(seed=preamble.seed, plugins=plugins, **values)
+    return cls(seed=preamble.seed, plugins=plugins, reporters=preamble.reporters, **values)
 
 
 def _one_budget(data: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -241,7 +255,7 @@ def _unknown(cls: type[Any], key: str, sections: Sequence[str]) -> str:
         return f"{key}: not in a task's file: it comes from the run that fine-tuning starts from"
     if cls is Pretraining and key == "task":
         return f"{key}: not in a pre-training file: it goes into a file of its own, for finetune"
-    known = ("seed", "plugins", *sections)
+    known = (*_TOP, *sections)
     return f"{key}: unknown key.{did_you_mean(key, known) or ' Known: ' + ', '.join(known)}"
 
 

@@ -34,7 +34,7 @@ def starter(name: str, *, size: str | None = None, local_files: Sequence[Path | 
     """
     registry = Registry(local_files)
     kinds = [c.kind for c in registry.components() if name in (c.name, f"{c.distribution}:{c.name}")]
-    top = {"": ({"seed": 1, "plugins": [str(file) for file in local_files]}, None)}
+    top = {"": ({"seed": 1, "plugins": [str(file) for file in local_files], "reporters": []}, None)}
     if "objective" in kinds:
         use = "lmkit check THIS, lmkit pretrain THIS --run DIR"
         but = "" if size is None else f", but for the size {size}"

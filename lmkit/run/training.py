@@ -118,7 +118,7 @@ def train(
     watchers: list[Observer] = []
     if processes.leads:
         watching: list[Observer] = [MetricsFile(folder / METRICS), Console(quiet=quiet), *observers]
-        watchers = [guarded(observer) for observer in (*watching, *reporters(registry, folder))]
+        watchers = [guarded(observer) for observer in (*watching, *reporters(registry, folder, recipe.reporters))]
     if asks:
         from lmkit.run.samples import Samples  # which knows what a Trainee is
 
@@ -171,13 +171,22 @@ def _hold(held: ExitStack, folder: Path) -> None:
     held.enter_context(RunLock(folder))
 
 
-def reporters(registry: Registry, folder: Path) -> Iterator[Observer]:
-    """What plugins offer to watch a run in `folder`, each made of its path; one that cannot be made is warned about."""
+def reporters(registry: Registry, folder: Path, named: Sequence[str]) -> Iterator[Observer]:
+    """What plugins offer to watch a run in `folder`, each made of its path; one that cannot be made is warned about.
+
+    Those that say `only_where_named` are made where they are among `named`; raises PluginError where one of these
+    cannot be.
+    """
     for component in registry.components():
         if component.kind == "reporter":
+            asked = {component.name, component.use, f"{component.distribution}:{component.name}"} & set(named)
             try:
-                yield component.load()(folder)
+                reporter = component.load()
+                if asked or not getattr(reporter, "only_where_named", False):
+                    yield reporter(folder)
             except Exception as error:
+                if asked:
+                    raise PluginError(f"{component} cannot watch this run: {told(error)}") from error
                 warnings.warn(f"{component} does not watch this run: {told(error)}", stacklevel=2)
 
 

@@ -220,3 +220,13 @@ def test_two_phases_on_one_budget_end_as_a_masked_model_that_has_read_as_a_causa
     started = of_step(tmp_path / "masked", 0).tensors("model")
     for name, weight in causal.module.encoder.state_dict().items():
         assert torch.equal(started[f"encoder.{name}"], weight), name
+
+
+def test_a_reporter_that_wants_to_be_named_watches_only_where_it_is(tmp_path, book):
+    quiet = recipe(book)
+    lmkit.pretrain(quiet, run=tmp_path / "without", quiet=True)
+    assert not (tmp_path / "without" / "steps.csv").exists()
+    lmkit.pretrain({**quiet, "reporters": ["csv"]}, run=tmp_path / "with", quiet=True)
+    assert (tmp_path / "with" / "steps.csv").read_text().startswith("step,train/loss,")
+    with pytest.raises(lmkit.ConfigError, match=r'reporters: no reporter named "cvs".* Did you mean "csv"'):
+        lmkit.pretrain({**quiet, "reporters": ["cvs"]}, run=tmp_path / "other", quiet=True)

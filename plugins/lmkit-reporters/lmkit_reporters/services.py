@@ -1,0 +1,89 @@
+"""Trackers that people have: each is imported when it watches a run, and needs its own extra of this distribution.
+
+None of them sends anything unless its own settings say so: TensorBoard, MLflow and trackio write files, and Weights &
+Biases stays offline where WANDB_MODE does not say otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lmkit_reporters.numbers import is_last, numbers_of
+
+
+class TensorBoard:
+    """Event files in the run's folder: `tensorboard --logdir runs`."""
+
+    only_where_named: ClassVar[bool] = True
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+
+    def __call__(self, event: Any) -> None:
+        for name, number in numbers_of(event).items():
+            self._writer.add_scalar(name, number, event.step)  # type: ignore[no-untyped-call]
+        if is_last(event):
+            self._writer.close()  # type: ignore[no-untyped-call]
+
+
+class WeightsAndBiases:
+    """A run of Weights & Biases, offline in the run's folder: `wandb sync` sends it."""
+
+    only_where_named: ClassVar[bool] = True
+
+    def __init__(self, folder: Path) -> None:
+        import wandb
+
+        os.environ.setdefault("WANDB_MODE", "offline")
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "lmkit"), name=folder.name, dir=str(folder), resume="allow"
+        )
+
+    def __call__(self, event: Any) -> None:
+        if numbers := numbers_of(event):
+            self._run.log(dict(numbers), step=event.step)
+        if is_last(event):
+            self._run.finish()
+
+
+class MlFlow:
+    """A run of MLflow: in mlflow.db of the run's folder, or where MLFLOW_TRACKING_URI says."""
+
+    only_where_named: ClassVar[bool] = True
+
+    def __init__(self, folder: Path) -> None:
+        from mlflow.tracking import MlflowClient
+
+        where = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlruns").absolute().as_uri()
+        self._client = MlflowClient(tracking_uri=where)
+        known = self._client.get_experiment_by_name("lmkit")
+        experiment = known.experiment_id if known is not None else self._client.create_experiment("lmkit")
+        self._id = self._client.create_run(experiment, run_name=folder.name).info.run_id
+
+    def __call__(self, event: Any) -> None:
+        for name, number in numbers_of(event).items():
+            self._client.log_metric(self._id, name, number, step=event.step)
+        if is_last(event):
+            self._client.set_terminated(self._id)
+
+
+class Trackio:
+    """A run of trackio, on this machine: `trackio show`."""
+
+    only_where_named: ClassVar[bool] = True
+
+    def __init__(self, folder: Path) -> None:
+        import trackio
+
+        self._tracker = trackio
+        trackio.init(project=os.environ.get("TRACKIO_PROJECT", "lmkit"), name=folder.name)
+
+    def __call__(self, event: Any) -> None:
+        if numbers := numbers_of(event):
+            self._tracker.log(dict(numbers), step=event.step)
+        if is_last(event):
+            self._tracker.finish()
