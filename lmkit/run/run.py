@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,19 @@ class Run:
         """The names of the installed tasks that read this run's head; its own first."""
         own = self.parts.task.component.name if self.parts.task is not None else None
         return sorted((task.name for task in self._tasks()), key=lambda name: (name != own, name))
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what it is and what it can be asked."""
+        rows = {
+            "folder": self.folder,
+            "step": f"{self.step:,}",
+            "parameters": f"{sum(p.numel() for p in self.module.parameters()):,}",
+            "encoder": self.parts.encoder.component,
+            "head": self.head_kind,
+            "verbs": ", ".join(sorted(self.verbs())) or "none",
+        }
+        cells = (f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
+        return f"<table>{''.join(cells)}</table>"
 
     def verbs(self) -> dict[str, str]:
         """Verb -> task: what this run's head can do."""

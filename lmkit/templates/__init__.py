@@ -1,1 +1,1 @@
-"""What `lmkit plugins new` writes; `$name` and the like are filled in."""
+"""What `lmkit plugins new` writes, where `$name` and the like are filled in, and the pages of report and playground."""
