@@ -25,6 +25,8 @@ class LmkitError(Exception):
     """The base of every error that lmkit raises on purpose."""
 
     exit_status = 1
+    alone = False
+    """Whether one of several processes has met it, and the others do not know."""
 
 
 class ConfigError(LmkitError, ValueError):

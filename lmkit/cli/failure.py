@@ -24,7 +24,7 @@ def fail(error: BaseException, *, as_json: bool, debug: bool) -> int:
         return _leave_quietly()
     message, status = _told(error)
     rank, local = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK"))
-    if isinstance(error, LmkitError) and local != "0":  # the first process of this machine says it for all
+    if isinstance(error, LmkitError) and not error.alone and local != "0":  # the machine's first says it for all
         return status
     if rank != "0":
         message = f"process {rank}: {message}"

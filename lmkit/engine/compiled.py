@@ -9,7 +9,6 @@ from torch import nn
 
 from lmkit.batch import Batch, Packed
 from lmkit.engine.device import Choices
-from lmkit.engine.parallel import whole
 from lmkit.engine.step import Losses
 from lmkit.errors import FitError
 
@@ -17,28 +16,38 @@ _NEAR = 0.05  # of the loss: rounding in bf16, and dropout, whose numbers a comp
 _ALIKE = 2.0  # times as long or as short a gradient may be, for the same reasons
 
 
-def compiled(model: nn.Module, batch: Batch, choices: Choices, *, insist: bool) -> tuple[Losses, str | None]:
-    """The losses that torch builds; or the model's own, and why they are; to `insist` raises FitError instead."""
+def compiled(model: nn.Module, batch: Batch, choices: Choices) -> tuple[nn.Module, str | None]:
+    """The losses that torch builds; or the model itself, and why it is."""
     try:
         return _built(model, batch, choices), None
     except FitError as error:
-        if insist:
-            raise FitError(f'{error}; leave train.compile away, or set it to "off"') from error
-        return model, f"{error}; training goes on without it"
+        return model, str(error)
 
 
-def _built(model: nn.Module, batch: Batch, choices: Choices) -> Losses:
+def has_unused(model: nn.Module, batch: Batch, choices: Choices) -> bool:
+    """Whether a parameter that is trained has no gradient after a pass over `batch`."""
+    with choices.autocast():
+        loss = sum(model(batch).values())
+    assert isinstance(loss, torch.Tensor)
+    loss.backward()  # type: ignore[no-untyped-call]
+    unused = any(p.grad is None for p in model.parameters() if p.requires_grad)
+    model.zero_grad(set_to_none=True)
+    return unused
+
+
+def _built(model: nn.Module, batch: Batch, choices: Choices) -> nn.Module:
     """The model's losses by kernels of its own, built now, for batches of this one's shape.
 
     Raises FitError where torch cannot build them, or where they compute another loss or gradient of `batch`.
     """
     _hide_attrs()
     wanted = _loss_and_norm(model, model, batch, choices)
-    built: Losses = torch.compile(model, dynamic=False)
+    built: nn.Module = torch.compile(model, dynamic=False)
     try:
         found = _loss_and_norm(built, model, batch, choices)
     except Exception as error:  # dynamo, inductor and the C++ compiler raise errors of many kinds
         torch.compiler.reset()
+        model.zero_grad(set_to_none=True)
         first = str(error).strip().partition("\n")[0]
         raise FitError(f"torch.compile cannot build this model: {type(error).__name__}: {first:.200}") from error
     if all(torch.tensor(wanted).isfinite()):  # else the batch is to blame, and the first step tells
@@ -65,6 +74,6 @@ def _loss_and_norm(losses: Losses, model: nn.Module, batch: Batch, choices: Choi
     assert isinstance(loss, torch.Tensor)
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    norm = whole(torch.nn.utils.get_total_norm(gradients))
+    norm = torch.nn.utils.get_total_norm(gradients)
     model.zero_grad(set_to_none=True)
     return loss.item(), norm.item()

@@ -91,7 +91,7 @@ class Processes:
 
 
 def _is_of_a_collective(error: RuntimeError) -> bool:
-    words = ("gloo", "nccl", "timed out", "timeout", "connection", "peer", "socket", "store", "process group")
+    words = ("gloo", "nccl", "timed out", "timeout", "connection", "peer", "socket", "tcpstore", "process group")
     return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in words)
 
 
@@ -103,14 +103,15 @@ def joined(parallel: str, minutes: float) -> Iterator[Processes]:
     and nothing is said of how they share the work; ProcessError where they do not find each other.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1 or dist.is_initialized():
-        yield Processes.current()
-        return
-    if parallel == "none":
+    known = Processes.current()
+    if max(world, known.world) > 1 and parallel == "none":
         raise FitError(
-            f'{world} processes were started, but train.parallel is "none": --set train.parallel=ddp gives each a copy '
-            f"of the model, --set train.parallel=fsdp a share of it"
+            f'{max(world, known.world)} processes were started, but train.parallel is "none": --set train.parallel=ddp '
+            f"gives each a copy of the model, --set train.parallel=fsdp a share of it"
         )
+    if world == 1 or dist.is_initialized():
+        yield known
+        return
     rank, limit = int(os.environ["RANK"]), timedelta(minutes=minutes)
     on_gpu = torch.cuda.is_available()
     if on_gpu:

@@ -84,7 +84,7 @@ class Sampled(Event):
 
 @attrs.frozen(kw_only=True)
 class Saved(Event):
-    """A checkpoint is on disk."""
+    """A checkpoint is on disk, or on its way there where it is written in the background."""
 
     path: str
     seconds: float

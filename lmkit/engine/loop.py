@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 
 import attrs
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from lmkit.batch import Batch, Example
 from lmkit.engine.alarms import SPIKE_WINDOW, what_is_wrong
 from lmkit.engine.best import Judge, judged
-from lmkit.engine.compiled import compiled
+from lmkit.engine.compiled import compiled, has_unused
 from lmkit.engine.device import Choices, deterministic
 from lmkit.engine.distributed import Processes
 from lmkit.engine.ema import WeightAverage
@@ -30,7 +31,7 @@ from lmkit.engine.signals import StopRequest
 from lmkit.engine.state import Snapshot, State
 from lmkit.engine.step import Losses, StepResult, backward, clip, seed_dropout
 from lmkit.engine.validation import Validator
-from lmkit.errors import Interrupted, TrainingAlarm
+from lmkit.errors import FitError, Interrupted, TrainingAlarm
 
 
 @attrs.define(kw_only=True)
@@ -116,21 +117,22 @@ class Engine:
             reason = "alarm"
             try:
                 self._train()
+                self._settle()
                 reason = "interrupted" if self._interrupted else "no better" if self._is_stale else "done"
             finally:
-                if self.saving is not None:
-                    self.saving.finish()
-                self._emit(
-                    Finished(step=self.state.step, reason=reason, tokens=self.state.tokens, seconds=self.state.seconds)
-                )
+                state = self.state
+                self._emit(Finished(step=state.step, reason=reason, tokens=state.tokens, seconds=state.seconds))
         if self._interrupted:
             by = self._stop.signal or "a signal to another process"
             raise Interrupted(f"stopped by {by} after step {self.state.step}; everything is saved")
 
     def _train(self) -> None:
         micro = max(1, round(self.choices.micro_batch_tokens / self.example_tokens))
+        if self.processes.world > 1:  # no more than its share of a step
+            micro = min(micro, math.ceil(self._full / self.processes.world))
         feed = Feed(source=self.source, collate=self.collate, micro_examples=micro, processes=self.processes)
         losses = self._prepare(feed, micro)
+        saving = self.saving or Saving(save=lambda _: "", every_steps=None, every_minutes=None)
         saved_at, saved_time, evaluated_at = self.state.step, time.monotonic(), -1
         clock = time.perf_counter()
         epoch = math.ceil(len(self.source) * self.example_tokens / self.settings.batch_tokens)
@@ -141,7 +143,7 @@ class Engine:
                 {
                     "stop": int(bool(self._stop)),
                     "seconds": (time.perf_counter() - clock) * self.processes.leads,
-                    "due": int(self.processes.leads and self._is_due(saved_at, saved_time)),
+                    "due": int(self.processes.leads and saving.is_due(self.state.step, saved_at, saved_time)),
                 }
             )
             self._interrupted = shared["stop"] > 0
@@ -169,22 +171,24 @@ class Engine:
         batch = feed.batches(plan)[0].to(self.choices.device)
         self._meter = Meter.of(self.model, self.layers, batch, self.settings, self.choices)
         self._emit(self._meter.started(self.state.step, self.processes.world))
-        if not self.choices.compile:
-            return self._parallel.losses
-        losses, why_not = compiled(self._parallel.losses, batch, self.choices, insist=self.settings.compile == "on")
-        if why_not:
-            self._emit(Alarm(step=self.state.step, message=why_not))
-        return losses
+        losses, why_not = compiled(self.model, batch, self.choices) if self.choices.compile else (self.model, None)
+        if self.processes.any(why_not is not None):  # what one cannot, none does
+            why_not = why_not or "torch.compile failed in another process"
+            if self.settings.compile == "on":
+                raise FitError(f'{why_not}; leave train.compile away, or set it to "off"')
+            self._emit(Alarm(step=self.state.step, message=f"{why_not}; training goes on without it"))
+            losses = self.model
+        unused = partial(has_unused, self.model, batch, self.choices)
+        return self._parallel.losses(losses, lambda: self.processes.any(unused()))
 
     def _plans(self, micro: int) -> Iterator[Plan]:
         """What each step to come is made of; `micro` examples a micro-batch."""
-        full = max(1, round(self.settings.batch_tokens / self.example_tokens))
         step, position = self.state.step, self.state.position
         while not self._is_stale:
             progress = self.schedule.progress(step=step, position=position, seconds=self.state.seconds)
             if progress >= 1:
                 return
-            count = self.schedule.batch_examples(progress, full=full, micro=micro * self.processes.world)
+            count = self.schedule.batch_examples(progress, full=self._full, micro=micro * self.processes.world)
             yield Plan(position=position, count=count, progress=progress)
             step, position = step + 1, position + count
 
@@ -227,6 +231,7 @@ class Engine:
             self._emit(attrs.evolve(self._stepped(result, norm, plan, seconds=0.0, applied=False), step=number))
             self.state.skipped -= 1
             self._save()
+            self._settle()
             raise TrainingAlarm(
                 f"{message}. Lower train.learning_rate, look at the batch, or set train.skip_bad_steps and resume."
             )
@@ -246,20 +251,26 @@ class Engine:
         A judged run is not stopped in the midst of it: no step that was to be judged is saved before it is.
         """
         better = False
-
-        def stop() -> bool:
-            return self.judge is None and bool(self._stop)
-
-        judging = self._parallel.whole() if self.judge is not None else nullcontext()
-        with self.average.applied() if self.average is not None else nullcontext(), judging:
-            scores = self._validator.scores(self.state.step, batch_examples=micro, stop=stop)
+        measuring = self._parallel.measuring(parts=self.judge is not None)
+        with self.average.applied() if self.average is not None else nullcontext(), measuring:
+            scores = self._validator.scores(self.state.step, batch_examples=micro, stop=self._cuts_validation)
             for number, found in enumerate(scores):
                 if self.judge is not None and number == 0:
-                    self.state.best = judged(self.state.best, found.step, self.judge.worth(found), found.loss)
+                    self.state.best = judged(
+                        self.state.best, found.step, self.processes.first(self.judge.worth(found)), found.loss
+                    )
                     better = self.state.best.step == found.step
                 self._emit(attrs.evolve(found, best=better and number == 0))
         self._interrupted = self._interrupted or self.processes.any(bool(self._stop))
         return better
+
+    def _cuts_validation(self) -> bool:
+        return self.judge is None and bool(self._stop)
+
+    @property
+    def _full(self) -> int:
+        """Examples of a whole step."""
+        return max(1, round(self.settings.batch_tokens / self.example_tokens))
 
     @property
     def _is_over(self) -> bool:
@@ -271,14 +282,17 @@ class Engine:
         best = self.state.best
         return bool(self.settings.patience) and best is not None and best.stale >= self.settings.patience
 
-    def _is_due(self, saved_at: int, saved_time: float) -> bool:
-        return self.saving is not None and self.saving.is_due(self.state.step, saved_at, saved_time)
-
     def _save(self) -> None:
         if self.saving is not None:
             begun = time.perf_counter()
             path = self.saving.save(self.snapshot())
             self._emit(Saved(step=self.state.step, path=path, seconds=time.perf_counter() - begun))
+
+    def _settle(self) -> None:
+        """Until all is on disk, for all processes: torchrun ends the others as soon as one has left."""
+        if self.saving is not None:
+            self.saving.finish()
+        self._interrupted = self.processes.any(self._interrupted or bool(self._stop))
 
     def _emit(self, event: Event) -> None:
         for observer in self.observers:

@@ -31,36 +31,48 @@ class Parallel:
         self, model: nn.Module, layers: Sequence[nn.Module], settings: Training, choices: Choices, processes: Processes
     ) -> None:
         self.model = model
-        self.losses: nn.Module = model
-        """What is called to train: the model, or what wraps it."""
-        self._sharded: list[FSDPModule] = []
-        if processes.world == 1:
-            return
-        if settings.parallel == "ddp":
-            devices = [torch.cuda.current_device()] if choices.device == "cuda" else None
-            self.losses = DistributedDataParallel(
-                model, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
-            )
-        elif settings.parallel == "fsdp":
+        self._copies = processes.world > 1 and settings.parallel == "ddp"
+        self._wrapped: DistributedDataParallel | None = None
+        self._layers: list[FSDPModule] = []
+        self._root: FSDPModule | None = None
+        self._device = choices.device
+        if processes.world > 1 and settings.parallel == "fsdp":
             from torch.distributed.device_mesh import init_device_mesh
             from torch.distributed.fsdp import fully_shard
 
             mesh = init_device_mesh(choices.device, (processes.world,))
             for module in (*layers, model):
                 fully_shard(module, mesh=mesh)
-                self._sharded.append(cast("FSDPModule", module))
+            self._layers = [cast("FSDPModule", layer) for layer in layers]
+            self._root = cast("FSDPModule", model)
+
+    def losses(self, module: nn.Module, unused: Callable[[], bool]) -> nn.Module:
+        """What is called to train: `module`, which is the model or was compiled of it, or what adds up its gradients.
+
+        `unused` tells whether a parameter has no gradient in some process; it is asked by all of them, or by none.
+        """
+        if not self._copies:
+            return module
+        self._wrapped = DistributedDataParallel(
+            module,
+            device_ids=[torch.cuda.current_device()] if self._device == "cuda" else None,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+            find_unused_parameters=unused(),
+        )
+        return self._wrapped
 
     def syncing(self, wanted: bool) -> AbstractContextManager[Any]:
         """While entered, a backward pass adds up gradients over processes, or not: of a step the last one does."""
-        if self._sharded:
-            cast("FSDPModule", self.model).set_requires_gradient_sync(wanted)
-        elif isinstance(self.losses, DistributedDataParallel) and not wanted:
-            return cast(AbstractContextManager[Any], self.losses.no_sync())
+        if self._root is not None:
+            self._root.set_requires_gradient_sync(wanted)
+        elif self._wrapped is not None and not wanted:
+            return cast(AbstractContextManager[Any], self._wrapped.no_sync())
         return nullcontext()
 
     def hooked(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """A method of the model, as it has to be called: with the model's shares put together before."""
-        if self._sharded and getattr(method, "__self__", None) is self.model:
+        if self._root is not None and getattr(method, "__self__", None) is self.model:
             from torch.distributed.fsdp import register_fsdp_forward_method
 
             register_fsdp_forward_method(self.model, method.__name__)
@@ -68,17 +80,27 @@ class Parallel:
         return method
 
     @contextmanager
-    def whole(self) -> Iterator[None]:
-        """While entered, the model's parts may be called by themselves; every process has all of it."""
-        for module in self._sharded:
-            module.set_reshard_after_forward(False)
-            module.unshard()
+    def measuring(self, *, parts: bool) -> Iterator[None]:
+        """While entered, the model may be validated, whose weights may be others before and after; with `parts` its
+        encoder and head may be called by themselves, and every process has all of them.
+        """
+        self._scatter()
+        if parts and self._root is not None:
+            for module in (*self._layers, self._root):
+                module.set_reshard_after_forward(False, recurse=False)
+                module.unshard()
         try:
             yield
         finally:
-            for module in self._sharded:
+            self._scatter()
+            for layer in self._layers:
+                layer.set_reshard_after_forward(True, recurse=False)
+
+    def _scatter(self) -> None:
+        """Give up what was put together: its weights may have changed since."""
+        if self._root is not None:
+            for module in (*self._layers, self._root):
                 module.reshard()
-                module.set_reshard_after_forward(module is not self.model)
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ def backward(
                 sums = losses(batch)
                 scaled = [weights[term] * sums[term] / max(counts[term], 1) for term in weights]
                 loss = torch.stack(scaled).sum() * worth
-            with record_function(BACKWARD), processes.meeting("gradients"):
+            with record_function(BACKWARD):
                 loss.backward()  # type: ignore[no-untyped-call]
         if batch.tokens:
             for term in weights:

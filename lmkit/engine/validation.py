@@ -52,13 +52,14 @@ def measure_all(
     model.eval()
     mine, stride = processes.rank * batch_examples, batch_examples * processes.world
     try:
-        with torch.no_grad() if processes.world > 1 else torch.inference_mode(), autocast():
+        with torch.no_grad() if processes.world > 1 else torch.inference_mode():
             for start in range(0, len(examples), stride):
                 if processes.world == 1 and stop():
                     return None
                 part = examples[start + mine : start + mine + batch_examples]
                 batch = collate(part or examples[:1], None).to(device)  # all keep time, whoever has none left
-                found = measure(batch)
+                with autocast():
+                    found = measure(batch)
                 for name, value in found.items():
                     sums[name] += float(value) if part else 0.0
                 for term, count in batch.counts.items():

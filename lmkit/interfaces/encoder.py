@@ -90,7 +90,10 @@ class Encoder(nn.Module, ABC):
 
     @property
     def layers(self) -> Sequence[nn.Module]:
-        """The repeated blocks, first to last: for activation checkpointing, freezing and sharding."""
+        """The repeated blocks, first to last: for activation checkpointing, freezing and sharding.
+
+        The parameters of one are used in its `forward` only, which is where it is whole when processes share it.
+        """
         return ()
 
     @property

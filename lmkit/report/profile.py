@@ -42,6 +42,8 @@ class Profile:
             if self._profiler is not None and self._seen > self._after:
                 self._write(event.step)
             elif self._seen <= self._after:
+                if self._profiler is not None:
+                    self._profiler.stop()
                 raise RuntimeError(
                     f"{self._seen} steps are too few for a profile: it watches those after {self._after}"
                 )

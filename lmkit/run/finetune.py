@@ -46,12 +46,12 @@ def finetune(
     Raises what `pretrain` raises.
     """
     folder = Path(run)
-    require_new(folder)
     read = read_finetuning(recipe, overrides=overrides, local_files=local_files)
     begun = start if isinstance(start, Run) else load(start, local_files=local_files)
     files = [plugin.file for plugin in read.plugins]
     registry = Registry(files) if files else default_registry()
     with joined(read.train.parallel, read.train.collective_minutes) as processes:
+        processes.lead(lambda: require_new(folder))
         trainee = trainee_of(read, begun)
         trial(trainee, read.train)
         processes.lead(lambda: create(folder, read, recipe))

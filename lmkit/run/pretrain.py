@@ -40,11 +40,11 @@ def pretrain(
     TrainingAlarm for a loss that is no number.
     """
     folder = Path(run)
-    require_new(folder)
     read = read_pretraining(recipe, overrides=overrides, local_files=local_files)
     check_fit(read)
     files = [plugin.file for plugin in read.plugins]
     with joined(read.train.parallel, read.train.collective_minutes) as processes:
+        processes.lead(lambda: require_new(folder))
         _pretrain(folder, read, recipe, start_from, processes=processes, observers=observers, quiet=quiet)
         processes.wait()
         return load(folder, local_files=files)

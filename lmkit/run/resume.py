@@ -73,6 +73,7 @@ def resume(
             quiet=quiet,
             observers=observers,
             resumed=found,
+            asks=processes.world == 1 and not is_finetuning,
             differences=differences,
             once_restored=rewrite,
         )
@@ -85,7 +86,8 @@ def _joined(config: Path, overrides: Sequence[str]) -> AbstractContextManager[Pr
     defaults = {field.name: field.default for field in attrs.fields(Training)}
     train = override(read(config), list(overrides)).get("train")
     said: Mapping[str, Any] = {**defaults, **(train if isinstance(train, Mapping) else {})}
-    return joined(str(said["parallel"]), float(said["collective_minutes"]))
+    minutes = said["collective_minutes"]  # what it has to be is told when all of the config is read
+    return joined(str(said["parallel"]), minutes if isinstance(minutes, (int, float)) else 10.0)
 
 
 def _trainee(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,13 +24,16 @@ class Samples:
 
     def __init__(self, trainee: Trainee, registry: Registry, tell: Callable[[Event], None]) -> None:
         self._model, self._tell = trainee.model, tell
-        self._asked = list(_questions(trainee, registry))
+        self._questions = partial(_questions, trainee, registry)
+        self._asked: list[tuple[Task, str]] | None = None
         self._newest = -1
 
     def __call__(self, event: Event) -> None:
-        if not isinstance(event, Evaluated) or event.step == self._newest or not self._asked:
+        if not isinstance(event, Evaluated) or event.step == self._newest:
             return
         self._newest = event.step
+        if self._asked is None:
+            self._asked = list(self._questions())
         with torch.random.fork_rng():
             for task, question in self._asked:
                 rows = [task.row(question)]

@@ -24,7 +24,7 @@ from lmkit.engine.loop import Engine
 from lmkit.engine.saving import Saving
 from lmkit.engine.settings import Training
 from lmkit.engine.state import Snapshot, State
-from lmkit.errors import CheckpointError, Interrupted, PluginError
+from lmkit.errors import CheckpointError, FitError, Interrupted, LmkitError, PluginError, ProcessError, TrainingAlarm
 from lmkit.lora.adapters import adapt, of_adapted
 from lmkit.model import Model
 from lmkit.recipe import Finetuning, Pretraining, tables
@@ -69,6 +69,11 @@ def engine_of(
     """An engine that stands before the first step, or at `state`, whose choices it keeps."""
     objective, encoder = trainee.model.objective, trainee.model.encoder
     choices = state.choices if state is not None else None
+    choices = choices or choose(recipe.train, long_run=_is_long(trainee, recipe.train))
+    if recipe.train.parallel == "fsdp" and Processes.current().world > 1:
+        if recipe.train.compile == "on":
+            raise FitError('train.compile = "on" is for one process or parallel = "ddp": with "fsdp" leave it away')
+        choices = attrs.evolve(choices, compile=False)
     model, decay = trainee.model, recipe.train.layer_decay
     roles, scales = model.roles(), {name: decay**depth for name, depth in model.depths().items()}
     if isinstance(recipe, Finetuning) and recipe.lora is not None:
@@ -85,7 +90,7 @@ def engine_of(
         validation=trainee.validation,
         example_tokens=trainee.example_tokens,
         settings=recipe.train,
-        choices=choices or choose(recipe.train, long_run=_is_long(trainee, recipe.train)),
+        choices=choices,
         seed=recipe.seed,
         observers=observers,
         saving=saving,
@@ -116,9 +121,12 @@ def train(
     """
     processes = Processes.current()
     watchers: list[Observer] = []
-    if processes.leads:
+
+    def watch() -> None:
         watching: list[Observer] = [MetricsFile(folder / METRICS), Console(quiet=quiet), *observers]
-        watchers = [guarded(observer) for observer in (*watching, *reporters(registry, folder, recipe.reporters))]
+        watchers.extend(map(guarded, (*watching, *reporters(registry, folder, recipe.reporters))))
+
+    processes.lead(watch)
     if asks:
         from lmkit.run.samples import Samples  # which knows what a Trainee is
 
@@ -152,9 +160,15 @@ def train(
         write(engine.snapshot())
     once_restored()
     try:
-        engine.train()
+        with processes.meeting("training"):
+            engine.train()
     except Interrupted as stopped:
         raise Interrupted(f"{stopped}. Go on with: lmkit resume {folder}") from None
+    except (TrainingAlarm, ProcessError):
+        raise
+    except LmkitError as error:
+        error.alone = True
+        raise
     except (SystemExit, GeneratorExit) as error:  # neither is a plugin's to raise: it would look like a success
         raise PluginError(f"a plugin left in the middle of training: {told(error)}") from error
 

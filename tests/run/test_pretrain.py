@@ -223,7 +223,7 @@ def test_two_phases_on_one_budget_end_as_a_masked_model_that_has_read_as_a_causa
 
 
 def test_a_reporter_that_wants_to_be_named_watches_only_where_it_is(tmp_path, book):
-    quiet = recipe(book)
+    quiet = recipe("clm", book, steps=2)
     lmkit.pretrain(quiet, run=tmp_path / "without", quiet=True)
     assert not (tmp_path / "without" / "steps.csv").exists()
     lmkit.pretrain({**quiet, "reporters": ["csv"]}, run=tmp_path / "with", quiet=True)

@@ -26,7 +26,7 @@ train = ["text.txt"]
 document = "line"
 validation = 0.1
 [encoder]
-use = "qwen3"
+use = "{encoder}"
 layers = 2
 width = 64
 [objective]
@@ -55,7 +55,11 @@ def place(tmp_path: Path) -> Path:
 
 
 def write(place: Path, objective: str = "clm", *, batch: int = 224, micro: int = 32) -> None:
-    (place / "run.toml").write_text(RECIPE.format(objective=objective, batch=batch, micro=micro))
+    across = objective == "span-denoising"
+    text = RECIPE.format(objective=objective, batch=batch, micro=micro, encoder="t5" if across else "qwen3")
+    (place / "run.toml").write_text(
+        text.replace("vocab_size = 300", "vocab_size = 400\nmarks = 20") if across else text
+    )
 
 
 def torchrun(place: Path, processes: int, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -80,7 +84,13 @@ def near(found: Sequence[float], wanted: Sequence[float]) -> None:
 
 @pytest.mark.parametrize(
     ("parallel", "objective"),
-    [("ddp", "clm"), ("fsdp", "clm"), ("ddp", "rtd"), ("fsdp", "hybrid")],
+    [
+        ("ddp", "clm"),
+        ("fsdp", "clm"),
+        pytest.param("ddp", "rtd", marks=pytest.mark.slow),
+        pytest.param("fsdp", "hybrid", marks=pytest.mark.slow),
+        pytest.param("fsdp", "span-denoising", marks=pytest.mark.slow),
+    ],
 )
 def test_two_processes_come_to_the_losses_of_one(place: Path, parallel: str, objective: str) -> None:
     """Of 7 blocks a step one has 4 and the other 3, in micro-batches of one: the other keeps time."""
@@ -199,3 +209,13 @@ def test_a_process_that_dies_is_told_by_the_other(place: Path) -> None:
     assert time.monotonic() - begun < 90
     again = torchrun(place, 2, "resume", "run", "--set", "train.steps=20")
     assert "trained to step" in again.stdout
+
+
+@pytest.mark.slow
+def test_averaged_weights_are_validated_and_training_goes_on_with_its_own(place: Path) -> None:
+    write(place)
+    changes = ["train.ema=0.8", "train.evaluate_every_steps=2"]
+    lmkit.pretrain(place / "run.toml", run=place / "alone", overrides=changes, quiet=True)
+    words = [word for change in changes for word in ("--set", change)]
+    torchrun(place, 2, "pretrain", "run.toml", "--run", "shared", "--set", "train.parallel=fsdp", *words)
+    near(losses(place / "shared"), losses(place / "alone"))

@@ -60,7 +60,7 @@ class Stack(nn.Module):
         read = []
         for block in self.blocks:
             assert isinstance(block, Block)
-            read.append(block.shown(states, context.row_tokens))
+            read.append(block(states, None, context, 0, None))
         return Memory(context.documents.view(context.rows, context.row_tokens), tuple(read))
 
     def _relative_bias(self, inputs: Packed) -> Tensor:
@@ -123,15 +123,19 @@ class Block(nn.Module):
     def forward(
         self,
         hidden: Tensor,
-        bias: Tensor,
+        bias: Tensor | None,
         inputs: Packed,
         number: int,
         across: tuple[Tensor, Tensor, Tensor] | None,
-    ) -> Tensor:
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """[T, width] -> [T, width]; `bias` says who sees whom and how far apart, `number` is the block's own.
 
-        `across` are the keys, values and bias of what is read across.
+        `across` are the keys, values and bias of what is read across.  Without a bias the states are those of a
+        context, and what the block reads of it is returned: here, and not in another method, since a layer that is
+        shared between processes is whole in its forward only.
         """
+        if bias is None:
+            return self._shown(hidden, inputs.row_tokens)
         drop = self.drop if self.training else 0.0
         states = self.qkv(self.attention_norm(hidden)).chunk(3, dim=-1)
         query, key, value = (split_heads(s, self.heads, inputs.row_tokens) for s in states)
@@ -153,7 +157,7 @@ class Block(nn.Module):
         fed = self.outer(F.dropout(opened, drop, bool(drop)))
         return hidden + F.dropout(fed, drop, bool(drop))
 
-    def shown(self, states: Tensor, row_tokens: int) -> tuple[Tensor, Tensor]:
+    def _shown(self, states: Tensor, row_tokens: int) -> tuple[Tensor, Tensor]:
         """Keys and values [R, heads, row_tokens, D] of a context's `states` [T, width]."""
         key, value = self.memory_key_value(states).chunk(2, dim=-1)
         return split_heads(key, self.heads, row_tokens), split_heads(value, self.heads, row_tokens)
