@@ -21,7 +21,7 @@ install: $(VENV)/installed
 demo: install
 	$(BIN)/lmkit demo
 
-test: lint types
+test: lint types docs
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-all: lint types

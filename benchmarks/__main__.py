@@ -28,6 +28,8 @@ def main() -> None:
         measured = subprocess.run(machine_command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         machine = json.loads(measured)
         sides = [one for one in row.contenders if not options.sides or one.name in options.sides]
+        if not sides:
+            continue
         measurements = alternate(sides, options.repeats, row.unit)
         markdown = report.page(name, row.about, row.unit, measurements, machine)
         print(report.write(name, markdown, report.figures(measurements, machine), options.out))

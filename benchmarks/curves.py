@@ -149,13 +149,15 @@ def by_trainer(objective: str, minutes: float, rate: float, *, best: bool) -> di
         begun = 0.0
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            self.begun = self.begun or time.perf_counter()
-            spent = min(1.0, (time.perf_counter() - self.begun) / limit)
+            spent = min(1.0, (time.perf_counter() - self.begun) / limit) if self.begun else 0.0
             factor = spent / 0.05 if spent < 0.05 else (1 - spent) / 0.95
             for group in more["optimizer"].param_groups:
                 group["lr"] = rate * max(factor, 0.001)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            self.begun = (
+                self.begun or time.perf_counter()
+            )  # the first step compiles, which is not counted on either side
             control.should_training_stop = time.perf_counter() - self.begun >= limit
 
     changes = {"bf16": True, "use_cpu": not torch.cuda.is_available(), "torch_compile": can_compile()} if best else {}

@@ -26,7 +26,7 @@ from benchmarks.cells import make_cells
 from benchmarks.places import DATA
 from benchmarks.preparing.corpus import corpus
 
-BASE = {"layers": 4, "width": 256, "vocabulary": 8192, "block": 128, "rows": 64, "megabytes": 10, "checkpointing": 0}
+BASE = {"layers": 4, "width": 256, "vocabulary": 8192, "block": 128, "rows": 64, "megabytes": 0, "checkpointing": 0}
 GROWS: Mapping[str, tuple[str, Sequence[int]]] = {
     "width": ("width", (128, 256, 512, 768, 1024)),
     "depth": ("layers", (2, 4, 8, 16)),
@@ -47,7 +47,7 @@ def made(cell: Mapping[str, int]) -> dict[str, Any]:
     from lmkit.engine.events import Event, Stepped
 
     keep_freed_memory()  # as the command does
-    text = corpus(cell["megabytes"]) / "corpus.txt" if cell["megabytes"] > 10 else f"{DATA}/books/validation/**/*.md"
+    text = corpus(cell["megabytes"]) / "corpus.txt" if cell["megabytes"] else f"{DATA}/books/validation/**/*.md"
     rows = cell["rows"] * 128 // cell["block"] if cell["block"] != 128 else cell["rows"]  # as many tokens
     moments: list[float] = []
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lmkit.run.load import load
     from lmkit.run.predict import predict
     from lmkit.run.pretrain import pretrain
-    from lmkit.run.report import compare, report
+    from lmkit.run.report import compare, write_report
     from lmkit.run.resume import resume
     from lmkit.run.run import Run
     from lmkit.run.seeds import finetune_seeds
@@ -79,8 +79,8 @@ __all__ = [
     "plugins",
     "predict",
     "pretrain",
-    "report",
     "resume",
+    "write_report",
 ]
 
 _HOMES = {
@@ -118,8 +118,8 @@ _HOMES = {
     "plugins": "lmkit.registry",
     "predict": "lmkit.run",
     "pretrain": "lmkit.run",
-    "report": "lmkit.run",
     "resume": "lmkit.run",
+    "write_report": "lmkit.run",
 }
 
 

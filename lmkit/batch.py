@@ -9,7 +9,7 @@ a row, so the same memory is a flat stream (variable-length kernels) and a recta
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import attrs
@@ -108,6 +108,10 @@ class Batch:
     """Predictions per loss term: the denominators. Known on the host before the forward pass."""
     tokens: int
     """Tokens without filler."""
+
+    def asked(self) -> Iterator[tuple[int, int]]:
+        """Places among the T tokens and the ids to predict there, for people to look at; none where it is no token."""
+        yield from ()
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch with every tensor on `device`."""

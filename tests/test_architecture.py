@@ -50,6 +50,7 @@ SAID_IN_THE_CORE = {
     "embedding": "a role of parameters too",
     "vocabulary": "what a tokenizer has",
     "bytes": "what files are made of",
+    "csv": "a format of files",
     "transformers": "the library whose names for their weights encoders know, and the format that is exported to",
     "minimal-pairs": "`lmkit evaluate --minimal-pairs` runs the installed task of that name",
 }

@@ -49,7 +49,7 @@ def evaluate(
     forms = {"rows": _of_rows, "minimal_pairs": _of_pairs}
     others = {name: values for name, values in found.items() if name not in forms}
     told = list(table(others))
-    if text and "bits_per_byte" not in found["text"]:
+    if "text" in found and "bits_per_byte" not in found["text"]:
         scored = max(found["text"]["predictions"].values()) / found["text"]["tokens"]
         told.append(f"no bits per byte: this objective scores {scored:.0%} of the tokens, and they count all of them")
     return Answer.of(found, *told, *chain.from_iterable(forms[n](found[n]) for n in forms if n in found))

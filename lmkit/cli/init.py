@@ -23,7 +23,7 @@ def init(
     ] = None,
     local_files: LocalFiles,
 ) -> Answer:
-    """Write a run.toml, or a task's file, with all defaults explained."""
+    """Write a run.toml, or a task's file, with defaults explained."""
     from lmkit.run.starter import starter
 
     text = starter(name, size=size, local_files=local_files)

@@ -17,7 +17,10 @@ def playground(
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Of this machine; 0: a free one.")] = 8017,
     local_files: LocalFiles,
 ) -> Answer:
-    """Serve a page, for this machine alone, on which the run's model answers; Ctrl-C ends it."""
+    """Serve a local page on which a run's model answers.
+
+    It is for this machine alone; Ctrl-C ends it.
+    """
     import lmkit.run
 
     def ready(address: str) -> None:

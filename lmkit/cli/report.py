@@ -16,10 +16,13 @@ Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="An HTML
 
 
 def report(run: Folder, *, out: Out = None) -> Answer:
-    """Write a run's report: one page with curves, config, data and versions, DIR/report.html by default."""
+    """Write a run's report, one page that opens from disk.
+
+    It has curves, config, data and versions, and lies in DIR/report.html unless --out says otherwise.
+    """
     import lmkit.run
 
-    path = lmkit.run.report(run, out=out)
+    path = lmkit.run.write_report(run, out=out)
     return Answer.of({"page": str(path)}, f"wrote {path}: open it in a browser")
 
 
@@ -28,7 +31,10 @@ def compare(
     *,
     out: Out = None,
 ) -> Answer:
-    """Lay runs side by side: results, curves and where their configs differ; with --out also as a page."""
+    """Lay runs side by side: results, curves, configs.
+
+    With --out also as a page.
+    """
     import lmkit.run
 
     found = lmkit.run.compare(runs, out=out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import attrs
@@ -23,6 +23,16 @@ class ScoredBatch(Batch):
     """[N] token ids to predict there."""
     weights: Tensor
     """[N] float32: 1 where a prediction counts, 0 in an unused slot."""
+
+    def asked(self) -> Iterator[tuple[int, int]]:
+        yield from used(self.scored, self.targets, self.weights)
+
+
+def used(scored: Tensor, targets: Tensor, weights: Tensor) -> Iterator[tuple[int, int]]:
+    """Place and id of each slot that counts."""
+    for place, target, weight in zip(scored.tolist(), targets.tolist(), weights.tolist(), strict=True):
+        if weight:
+            yield place, target
 
 
 class Slots(NamedTuple):

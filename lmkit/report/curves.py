@@ -19,19 +19,19 @@ Curve = Sequence[tuple[float, float]]
 def drawn(curves: Mapping[str, Curve], *, title: str, x: str, y: str, points: Mapping[str, Curve] | None = None) -> str:
     """An SVG element with a line for each of `curves`, and marks where `points` of the same names were measured."""
     import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     style = {
         "svg.fonttype": "none",
         "svg.hashsalt": "lmkit",
+        "text.parse_math": False,  # a run may be called $what$
         "font.family": "sans-serif",
         "font.size": 10,
         **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK),
     }
     with matplotlib.rc_context(style):
-        figure, axes = pyplot.subplots(figsize=(7.2, 3.2))
+        figure = Figure(figsize=(7.2, 3.2))
+        axes = figure.subplots()
         for number, name in enumerate({**curves, **(points or {})}):
             colour = _COLOURS[number % len(_COLOURS)]
             if line := _thinned(curves.get(name, ())):
@@ -46,7 +46,6 @@ def drawn(curves: Mapping[str, Curve], *, title: str, x: str, y: str, points: Ma
         figure.tight_layout()
         written = io.StringIO()
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
-        pyplot.close(figure)
     text = written.getvalue()
     return text[text.index("<svg") :].replace(_INK, "currentColor")
 

@@ -39,11 +39,13 @@ class Profile:
             elif self._profiler is not None and self._seen == self._after + self._steps:
                 self._write(event.step)
         elif isinstance(event, Finished):
-            if self._profiler is not None and self._seen > self._after:
-                self._write(event.step)
-            elif self._seen <= self._after:
+            if self._seen > self._after:
+                if self._profiler is not None:
+                    self._write(event.step)
+            else:
                 if self._profiler is not None:
                     self._profiler.stop()
+                    self._profiler = None
                 raise RuntimeError(
                     f"{self._seen} steps are too few for a profile: it watches those after {self._after}"
                 )

@@ -12,7 +12,7 @@ from lmkit.run.load import load
 from lmkit.run.playground import serve
 from lmkit.run.predict import predict
 from lmkit.run.pretrain import pretrain
-from lmkit.run.report import compare, report
+from lmkit.run.report import compare, write_report
 from lmkit.run.resume import resume
 from lmkit.run.run import Encoded, Run
 from lmkit.run.seeds import finetune_seeds
@@ -33,7 +33,7 @@ __all__ = [
     "load",
     "predict",
     "pretrain",
-    "report",
     "resume",
     "serve",
+    "write_report",
 ]

@@ -16,7 +16,7 @@ from lmkit.recipe import Pretraining, read_pretraining
 from lmkit.report.curves import sparkline
 from lmkit.run.advice import advice
 from lmkit.run.pretrain import check_fit, trainee_of
-from lmkit.run.projection import project, shape_of
+from lmkit.run.projection import project, require, shape_of
 from lmkit.run.training import Trainee, engine_of
 from lmkit.run.trial import trial
 
@@ -42,6 +42,8 @@ def check(
     """
     read = read_pretraining(recipe, overrides=overrides, local_files=local_files)
     check_fit(read)
+    if world is not None:
+        require(world=world, gpu=gpu, batch_tokens=read.train.batch_tokens)
     trainee = trainee_of(read)
     trial(trainee, read.train)
     planned = engine_of(trainee, read, observers=(), saving=None)

@@ -72,19 +72,9 @@ def inspect_data(
 
 def pieces(batch: Batch, tokenizer: Tokenizer) -> Iterator[list[Piece]]:
     """Each row of a batch, and behind it each row that is read across, piece by piece."""
-    scored = _scored(batch)
-    for inputs, wanted in ((batch.inputs, scored), (batch.inputs.context, {})):
+    for inputs, wanted in ((batch.inputs, dict(batch.asked())), (batch.inputs.context, {})):
         if inputs is not None:
             yield from _rows(inputs, wanted, tokenizer)
-
-
-def _scored(batch: Batch) -> dict[int, int]:
-    """Place in the batch -> the token to predict there; of batches that say so as ScoredBatch does."""
-    places, targets, weights = (getattr(batch, name, None) for name in ("scored", "targets", "weights"))
-    if places is None or targets is None or weights is None or len(places) != len(targets):
-        return {}
-    used = [weight > 0 for weight in weights.tolist()]
-    return {p: t for p, t, u in zip(places.tolist(), targets.tolist(), used, strict=True) if u}
 
 
 def _rows(inputs: Packed, wanted: Mapping[int, int], tokenizer: Tokenizer) -> Iterator[list[Piece]]:

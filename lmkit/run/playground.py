@@ -1,4 +1,4 @@
-"""playground: a page on this machine alone, where a run's model answers while one types.
+"""playground: a page on this machine alone, where a run's model answers.
 
     browser --GET /--> page --GET /tasks--> what the run can do --POST /ask--> an answer, as `lmkit predict` gives it
 
@@ -24,6 +24,7 @@ from lmkit.config import describe
 from lmkit.errors import FitError, LmkitError, RunError
 from lmkit.interfaces import Task
 from lmkit.run.run import Run
+from lmkit.spelling import did_you_mean
 
 HOST = "127.0.0.1"
 _LARGEST = 200_000
@@ -46,6 +47,8 @@ def app(run: Run, *, port: int) -> App:
     except ImportError:
         raise FitError("the playground is served by starlette and uvicorn: pip install 'lmkit[playground]'") from None
     hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
+    if port == 80:  # which browsers leave out
+        hosts |= {HOST, "localhost"}
     one_at_a_time = threading.Lock()
     template = (resources.files("lmkit.templates") / "playground.html.in").read_text(encoding="utf-8")
 
@@ -95,7 +98,9 @@ def app(run: Run, *, port: int) -> App:
         try:
             return JSONResponse(_plain(await run_in_threadpool(work)))
         except LmkitError as error:
-            return JSONResponse({"error": str(error)}, status_code=400)
+            return JSONResponse({"error": _sayable(str(error))}, status_code=400)
+        except Exception as error:  # a plugin's own
+            return JSONResponse({"error": _sayable(f"{type(error).__name__}: {error}")}, status_code=500)
 
     return Starlette(routes=[Route("/", page), Route("/tasks", tasks), Route("/ask", ask, methods=["POST"])])
 
@@ -104,7 +109,7 @@ def offered(run: Run) -> list[dict[str, Any]]:
     """Each task that reads the run's head: its name, the columns of its rows and the numbers that may be set."""
     found = []
     for name in run.able():
-        with suppress(LmkitError):  # it needs what this tokenizer has not
+        with suppress(LmkitError, TypeError):  # it needs what this tokenizer, or a Config without arguments, has not
             found.append(dict(_told(run.task(name))))
     return found
 
@@ -132,9 +137,16 @@ def answered(run: Run, asked: Any) -> dict[str, Any]:
         if not isinstance(value, (int, float)):
             raise FitError(f"options: expected numbers, got {key} = {str(value)[:40]!r}")
     known = attrs.fields_dict(run.task(asked["task"]).Config)
+    if unknown := sorted(options.keys() - known.keys()):
+        raise FitError(f"options: {', '.join(unknown)} unknown.{did_you_mean(unknown[0], known)}")
     chosen = {**{key: value for key, value in _SHOWN.items() if key in known}, **options}
     [answer] = run.predict([row], task=asked["task"], **chosen)
     return dict(answer) if isinstance(answer, Mapping) else {"answer": answer}
+
+
+def _sayable(text: str) -> str:
+    """Half a surrogate pair, which a request may have, is nothing that UTF-8 can say."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:
@@ -145,6 +157,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
+    if isinstance(value, str):
+        return _sayable(value)
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -161,7 +175,9 @@ def serve(run: Run, *, port: int, ready: Callable[[str], None]) -> None:
     except OSError as error:
         listening.close()
         raise RunError(f"port {port} cannot be had: {error.strerror}. Another one: --port {port + 1}") from None
+    listening.listen(128)  # before anybody is told where
     taken = listening.getsockname()[1]
     config = uvicorn.Config(app(run, port=taken), log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
     ready(f"http://{HOST}:{taken}/")
-    uvicorn.Server(config).run(sockets=[listening])
+    with suppress(KeyboardInterrupt):  # which is how it ends
+        uvicorn.Server(config).run(sockets=[listening])

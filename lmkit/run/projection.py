@@ -69,10 +69,7 @@ def project(model: Model, *, world: int, gpu: str, batch_tokens: int, micro_toke
     `batch_tokens` are those of a step over all; `micro_tokens` those of a pass of one.  Raises ConfigError for a GPU
     that is not known, or for more GPUs than there are tokens.
     """
-    if gpu.lower() not in GPUS:
-        raise ConfigError("--gpu", [f"expected {', '.join(GPUS)}, got {gpu!r}.{did_you_mean(gpu.lower(), GPUS)}"])
-    if world < 1 or batch_tokens < world:
-        raise ConfigError("--world", [f"expected 1 to {batch_tokens:,}, one token of a step for each, got {world:,}"])
+    require(world=world, gpu=gpu, batch_tokens=batch_tokens)
     card = GPUS[gpu.lower()]
     tokens = batch_tokens / world
     compute = model.flops_per_token * tokens / (card.flops * _EFFICIENCY)
@@ -93,6 +90,14 @@ def project(model: Model, *, world: int, gpu: str, batch_tokens: int, micro_toke
         **ways,
         "assumed": f"{_EFFICIENCY:.0%} of the peak; gradients and weights travel in fp32; nothing of it was measured",
     }
+
+
+def require(*, world: int, gpu: str, batch_tokens: int) -> None:
+    """Raise ConfigError for a GPU that is not known, or for more GPUs than a step has tokens."""
+    if gpu.lower() not in GPUS:
+        raise ConfigError("--gpu", [f"expected {', '.join(GPUS)}, got {gpu!r}.{did_you_mean(gpu.lower(), GPUS)}"])
+    if world < 1 or batch_tokens < world:
+        raise ConfigError("--world", [f"expected 1 to {batch_tokens:,}, one token of a step for each, got {world:,}"])
 
 
 def ddp_bytes(parameters: int, world: int, size: int = 4) -> float:

@@ -17,7 +17,7 @@ from lmkit.run.story import Story, story
 REPORT = "report.html"
 
 
-def report(run: Path | str, *, out: Path | str | None = None) -> Path:
+def write_report(run: Path | str, *, out: Path | str | None = None) -> Path:
     """Write a run's report, one page that opens from disk, into its folder or to `out`; returns the file.
 
     Raises RunError where the folder is no run; FitError where matplotlib is not installed.
@@ -33,8 +33,10 @@ def compare(runs: Sequence[Path | str], *, out: Path | str | None = None) -> dic
 
     Raises ConfigError for fewer than two, RunError where a folder is no run.
     """
-    if len(runs) < 2:
-        raise ConfigError("compare", [f"expected two runs or more, got {len(runs)}"])
+    if len({Path(run).resolve() for run in runs}) < max(2, len(runs)):
+        raise ConfigError(
+            "compare", [f"expected two different runs or more, got {', '.join(map(str, runs)) or 'none'}"]
+        )
     stories = {_name(run, runs): story(run) for run in runs}
     found = {
         "runs": {name: dict(_summary(one)) for name, one in stories.items()},
@@ -122,7 +124,7 @@ def _figures(stories: Mapping[str, Story]) -> Iterator[str]:
     yield drawn(losses, title="Training loss", x="tokens", y="loss")
     found: dict[str, Curve] = {}
     for name, one in stories.items():
-        tokens = {step["step"]: step["tokens"] for step in one.steps}
+        tokens = one.tokens_at
         for which, lines in one.validations.items():
             label = which if len(stories) == 1 else f"{name}: {which}"
             found[label] = [(tokens.get(line["step"], 0), line["loss"]) for line in lines]
@@ -162,7 +164,9 @@ def _summary(told: Story) -> Iterator[tuple[str, Any]]:
     yield "parameters", told.started.get("parameters")
     for name, line in told.best().items():
         yield f"{name}.loss", line["loss"]
-        yield from ((f"{name}.{term}", value) for term, value in line["terms"].items() if "." in term or value is None)
+        yield from (
+            (f"{name}.{term}", value) for term, value in line["terms"].items() if "." in term or len(line["terms"]) > 1
+        )
 
 
 def _differences(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

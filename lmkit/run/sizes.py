@@ -57,6 +57,8 @@ def size_of(asked: str) -> Size:
     # As deep as the named sizes are at their width: a layer for each 64 of it.
     shapes = [Size(min(layers, _DEEPEST), 64 * layers, 512, 65536, 32768) for layers in range(2, 129)]
     nearest = min(shapes, key=lambda size: abs(size.parameters - wanted))
+    if not wanted / 2 < nearest.parameters < 2 * wanted:
+        raise ConfigError("--size", [f"expected some 400K to 80B parameters, got {asked!r}"])
     below = [size for size in SIZES.values() if size.width <= nearest.width]
     like = below[-1] if below else SIZES["tiny"]
     return attrs.evolve(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,8 @@ class Story:
     """The last line that said so; empty while it runs."""
     components: Sequence[Mapping[str, Any]]
     environment: Mapping[str, Any]
+    tokens_at: Mapping[int, int]
+    """Tokens after each step, applied or not."""
     passport: Sequence[Mapping[str, Any]]
     """Of each source: path, licence, weight; of each store: fingerprint, documents, tokens, bytes."""
 
@@ -81,6 +82,7 @@ def story(run: Path | str) -> Story:
     except IntegrityError:
         checkpoint = None
     recipe = read(path)
+    last = next((event for event in reversed(events) if event["event"] in ("started", "finished")), {})
     return Story(
         name=folder.resolve().name,
         recipe=discreet(recipe),
@@ -90,9 +92,10 @@ def story(run: Path | str) -> Story:
         alarms=[event["message"] for event in of.get("alarm", [])],
         samples=of.get("sampled", []),
         started=of["started"][-1] if "started" in of else {},
-        finished=of["finished"][-1] if "finished" in of else {},
+        finished=last if last.get("event") == "finished" else {},
         components=checkpoint.components if checkpoint else (),
-        environment={**(checkpoint.state["environment"] if checkpoint else {}), "python": platform.python_version()},
+        environment=checkpoint.state["environment"] if checkpoint else {},
+        tokens_at={event["step"]: event["tokens"] for event in of.get("step", [])},
         passport=[*_sources(recipe), *_stores(checkpoint.state["data"] if checkpoint else {})],
     )
 

@@ -18,7 +18,7 @@ from lmkit.checkpoint import Checkpoint, RunLock, save, step_name
 from lmkit.engine.best import Judge
 from lmkit.engine.device import choose
 from lmkit.engine.distributed import Processes
-from lmkit.engine.events import Observer, Resumed
+from lmkit.engine.events import Event, Observer, Resumed
 from lmkit.engine.feed import Source
 from lmkit.engine.loop import Engine
 from lmkit.engine.saving import Saving
@@ -130,7 +130,11 @@ def train(
     if asks:
         from lmkit.run.samples import Samples  # which knows what a Trainee is
 
-        watchers.append(guarded(Samples(trainee, registry, lambda event: [see(event) for see in watchers[:-1]])))
+        def tell(event: Event) -> None:
+            for see in watchers[:-1]:
+                see(event)
+
+        watchers.append(guarded(Samples(trainee, registry, tell)))
     write = _writer(folder, trainee, recipe, writes=processes.leads)
     background = Background(write) if recipe.checkpoint.background and processes.leads else None
     saving = Saving(
@@ -191,9 +195,10 @@ def reporters(registry: Registry, folder: Path, named: Sequence[str]) -> Iterato
     Those that say `only_where_named` are made where they are among `named`; raises PluginError where one of these
     cannot be.
     """
+    wanted = [registry.find("reporter", name) for name in named]
     for component in registry.components():
         if component.kind == "reporter":
-            asked = {component.name, component.use, f"{component.distribution}:{component.name}"} & set(named)
+            asked = component in wanted
             try:
                 reporter = component.load()
                 if asked or not getattr(reporter, "only_where_named", False):

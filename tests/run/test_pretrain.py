@@ -227,6 +227,6 @@ def test_a_reporter_that_wants_to_be_named_watches_only_where_it_is(tmp_path, bo
     lmkit.pretrain(quiet, run=tmp_path / "without", quiet=True)
     assert not (tmp_path / "without" / "steps.csv").exists()
     lmkit.pretrain({**quiet, "reporters": ["csv"]}, run=tmp_path / "with", quiet=True)
-    assert (tmp_path / "with" / "steps.csv").read_text().startswith("step,train/loss,")
+    assert (tmp_path / "with" / "steps.csv").read_text().startswith("step,tokens,seconds,loss,")
     with pytest.raises(lmkit.ConfigError, match=r'reporters: no reporter named "cvs".* Did you mean "csv"'):
         lmkit.pretrain({**quiet, "reporters": ["cvs"]}, run=tmp_path / "other", quiet=True)

@@ -6,7 +6,7 @@ model predicts it too: the two differ in what a token sees, and in whether there
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -20,7 +20,7 @@ from lmkit.parts.continuation import predicted, sequences
 from lmkit.parts.corruption import Masker, MaskingConfig
 from lmkit.parts.heads import VocabularyHead
 from lmkit.parts.losses import LossConfig
-from lmkit.parts.scored import Slots, rounded_up, slots
+from lmkit.parts.scored import Slots, rounded_up, slots, used
 
 SLOTS = 256
 """Predictions of a kind are rounded up to this, so that compiled code sees few shapes."""
@@ -48,6 +48,10 @@ class HybridBatch(Batch):
     """[C] indices into the batch's T tokens."""
     causal_targets: Tensor
     causal_weights: Tensor
+
+    def asked(self) -> Iterator[tuple[int, int]]:
+        yield from used(self.masked_at, self.masked_targets, self.masked_weights)
+        yield from used(self.causal_at, self.causal_targets, self.causal_weights)
 
 
 @attrs.frozen(eq=False)

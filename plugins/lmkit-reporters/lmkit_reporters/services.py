@@ -21,13 +21,13 @@ class TensorBoard:
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder / "tensorboard"))
 
     def __call__(self, event: Any) -> None:
         for name, number in numbers_of(event).items():
-            self._writer.add_scalar(name, number, event.step)  # type: ignore[no-untyped-call]
+            self._writer.add_scalar(name, number, event.step)
         if is_last(event):
-            self._writer.close()  # type: ignore[no-untyped-call]
+            self._writer.close()
 
 
 class WeightsAndBiases:
@@ -38,9 +38,11 @@ class WeightsAndBiases:
     def __init__(self, folder: Path) -> None:
         import wandb
 
-        os.environ.setdefault("WANDB_MODE", "offline")
         self._run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", "lmkit"), name=folder.name, dir=str(folder), resume="allow"
+            project=os.environ.get("WANDB_PROJECT", "lmkit"),
+            name=folder.name,
+            dir=str(folder),
+            mode=os.environ.get("WANDB_MODE", "offline"),
         )
 
     def __call__(self, event: Any) -> None:
@@ -51,7 +53,7 @@ class WeightsAndBiases:
 
 
 class MlFlow:
-    """A run of MLflow: in mlflow.db of the run's folder, or where MLFLOW_TRACKING_URI says."""
+    """A run of MLflow: in the run's folder, or where MLFLOW_TRACKING_URI says."""
 
     only_where_named: ClassVar[bool] = True
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from lmkit_reporters.numbers import numbers_of
+import attrs
+
+_STEP = ("tokens", "seconds", "loss", "grad_norm", "learning_rate", "tokens_per_second", "model_flops_utilization")
 
 
 class Csv:
@@ -17,23 +19,23 @@ class Csv:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._columns: dict[str, list[str]] = {}
 
     def __call__(self, event: Any) -> None:
-        numbers = numbers_of(event)
-        if numbers:
-            self._write("steps" if "train/loss" in numbers else "validations", event.step, numbers)
+        said = attrs.asdict(event)
+        if "grad_norm" in said:
+            self._write("steps", {"step": event.step, **{name: said[name] for name in _STEP}, **said["terms"]})
+        elif "terms" in said and "name" in said:
+            self._write("validations", {"step": event.step, "set": said["name"], "loss": said["loss"], **said["terms"]})
 
-    def _write(self, name: str, step: int, numbers: Mapping[str, float]) -> None:
+    def _write(self, name: str, row: Mapping[str, Any]) -> None:
         file = self._folder / f"{name}.csv"
         new = not file.exists()
-        if name not in self._columns:
-            self._columns[name] = ["step", *numbers] if new else _columns(file)
+        columns = list(row) if new else _columns(file)
         with file.open("a", newline="", encoding="utf-8") as opened:
-            writer = csv.DictWriter(opened, self._columns[name], extrasaction="ignore", restval="")
+            writer = csv.DictWriter(opened, columns, extrasaction="ignore", restval="")
             if new:
                 writer.writeheader()
-            writer.writerow({"step": step, **numbers})
+            writer.writerow(row)
 
 
 def _columns(file: Path) -> list[str]:

@@ -25,6 +25,7 @@ class Step:
     step: int
     loss: float
     tokens: int = 100
+    seconds: float = 1.0
     terms: dict[str, float] = attrs.field(factory=lambda: {"clm": 2.0})
     grad_norm: float = 1.0
     learning_rate: float = 0.1
@@ -54,6 +55,7 @@ EVENTS: list[Any] = [
     Step(step=1, loss=3.0),
     Step(step=2, loss=float("nan")),
     Validation(step=2, name="held out", loss=2.5, terms={"clm": 2.5}),
+    Validation(step=2, name="other", loss=4.5, terms={"clm": 4.5}),
     End(step=2),
 ]
 
@@ -65,9 +67,10 @@ def test_tables_have_a_row_a_step_and_go_on_after_a_resume(tmp_path: Path) -> No
             reporter(event)
     with (tmp_path / "steps.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [(row["step"], row["train/loss"]) for row in rows] == [("1", "3.0"), ("2", ""), ("3", "1.0")]
+    assert [(row["step"], row["loss"]) for row in rows] == [("1", "3.0"), ("2", "nan"), ("3", "1.0")]
     with (tmp_path / "validations.csv").open() as file:
-        assert [row["held out/loss"] for row in csv.DictReader(file)] == ["2.5"]
+        found = [(row["set"], row["loss"], row["clm"]) for row in csv.DictReader(file)]
+    assert found == [("held out", "2.5", "2.5"), ("other", "4.5", "4.5")]
 
 
 def test_tensorboard_reads_its_files(tmp_path: Path) -> None:
