@@ -59,13 +59,13 @@ $(VENV)/installed: $(VENV)/created $(MANIFESTS)
 	@touch $@
 
 $(VENV)/installed-bench: $(VENV)/installed-test
-	$(BIN)/pip install -c $(CONSTRAINTS) -e '.[bench]' $(EDITABLE)
+	$(BIN)/pip install -c $(CONSTRAINTS) -e '.[bench]'
 	@touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed
-	$(BIN)/pip install -c $(CONSTRAINTS) -e '.[docs]' $(EDITABLE)
+	$(BIN)/pip install -c $(CONSTRAINTS) -e '.[docs]'
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(BIN)/pip install -c $(CONSTRAINTS) -e '.[test]' $(EDITABLE)
+	$(BIN)/pip install -c $(CONSTRAINTS) -e '.[test]'
 	@touch $@

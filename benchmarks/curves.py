@@ -99,7 +99,7 @@ def score(objective: str, logits: Any) -> float:
 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(objective))
     total, count = 0.0, 0
-    for some in blocks(objective, "validation")[:VALIDATION_BLOCKS].split(16):
+    for some in torch.split(blocks(objective, "validation")[:VALIDATION_BLOCKS], 16):
         if objective == "clm":
             scores, wanted = logits(some)[:, :-1], some[:, 1:]
         else:

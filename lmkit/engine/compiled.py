@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -16,12 +18,24 @@ _NEAR = 0.05  # of the loss: rounding in bf16, and dropout, whose numbers a comp
 _ALIKE = 2.0  # times as long or as short a gradient may be, for the same reasons
 
 
-def compiled(model: nn.Module, batch: Batch, choices: Choices) -> tuple[nn.Module, str | None]:
-    """The losses that torch builds; or the model itself, and why it is."""
+def compiled(
+    model: nn.Module, batch: Batch, choices: Choices, *, any_fails: Callable[[bool], bool], insist: bool
+) -> tuple[nn.Module, str | None]:
+    """The losses that torch builds; or the model itself, and why it is; to `insist` raises FitError instead.
+
+    `any_fails` tells whether it failed in one of several processes: what one cannot, none does.
+    """
+    why_not = None
     try:
-        return _built(model, batch, choices), None
+        built = _built(model, batch, choices)
     except FitError as error:
-        return model, str(error)
+        why_not = str(error)
+    if not any_fails(why_not is not None):
+        return built, None
+    why_not = why_not or "torch.compile failed in another process"
+    if insist:
+        raise FitError(f'{why_not}; leave train.compile away, or set it to "off"')
+    return model, f"{why_not}; training goes on without it"
 
 
 def has_unused(model: nn.Module, batch: Batch, choices: Choices) -> bool:
@@ -42,7 +56,7 @@ def _built(model: nn.Module, batch: Batch, choices: Choices) -> nn.Module:
     """
     _hide_attrs()
     wanted = _loss_and_norm(model, model, batch, choices)
-    built: nn.Module = torch.compile(model, dynamic=False)
+    built = cast(nn.Module, torch.compile(model, dynamic=False))
     try:
         found = _loss_and_norm(built, model, batch, choices)
     except Exception as error:  # dynamo, inductor and the C++ compiler raise errors of many kinds
@@ -64,7 +78,8 @@ def _built(model: nn.Module, batch: Batch, choices: Choices) -> nn.Module:
 @cache
 def _hide_attrs() -> None:
     """Dynamo cannot see into attrs; to say so where the class is would cost every import of it two seconds."""
-    Packed.with_tokens = torch.compiler.disable(Packed.with_tokens)  # type: ignore[method-assign]
+    hide: Any = torch.compiler.disable
+    Packed.with_tokens = hide(Packed.with_tokens)  # type: ignore[method-assign]
 
 
 def _loss_and_norm(losses: Losses, model: nn.Module, batch: Batch, choices: Choices) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 import attrs
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from lmkit.errors import FitError, LmkitError, ProcessError
 
@@ -118,10 +119,10 @@ def joined(parallel: str, minutes: float) -> Iterator[Processes]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     place = Processes(rank=rank, world=world)
     with place.meeting("the start"):
-        store, _, _ = next(dist.rendezvous("env://", timeout=limit))
+        store, _, _ = next(rendezvous("env://", timeout=limit))
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
-            store=dist.PrefixStore(_prefix(world), store),
+            store=torch._C._distributed_c10d.PrefixStore(_prefix(world), store),
             rank=rank,
             world_size=world,
             timeout=limit,

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
 
 import attrs
 import torch
@@ -31,7 +30,7 @@ from lmkit.engine.signals import StopRequest
 from lmkit.engine.state import Snapshot, State
 from lmkit.engine.step import Losses, StepResult, backward, clip, seed_dropout
 from lmkit.engine.validation import Validator
-from lmkit.errors import FitError, Interrupted, TrainingAlarm
+from lmkit.errors import Interrupted, TrainingAlarm
 
 
 @attrs.define(kw_only=True)
@@ -152,7 +151,7 @@ class Engine:
             if every and self.state.step % every == 0:
                 better = self._validate(micro)
                 evaluated_at = self.state.step
-            if self._interrupted or self._is_stale:
+            if self._stops or self._is_stale:
                 break
             if self._is_over:  # the last validation comes before the last checkpoint, which holds what it found
                 break
@@ -160,7 +159,7 @@ class Engine:
                 self._save()
                 saved_at, saved_time = self.state.step, time.monotonic()
             clock = time.perf_counter()
-        if evaluated_at != self.state.step and (not self._interrupted or (self.judge is not None and self._is_over)):
+        if evaluated_at != self.state.step and (not self._stops or (self.judge is not None and self._is_over)):
             self._validate(micro)
         if saved_at != self.state.step or self.state.step == 0:
             self._save()
@@ -171,15 +170,12 @@ class Engine:
         batch = feed.batches(plan)[0].to(self.choices.device)
         self._meter = Meter.of(self.model, self.layers, batch, self.settings, self.choices)
         self._emit(self._meter.started(self.state.step, self.processes.world))
-        losses, why_not = compiled(self.model, batch, self.choices) if self.choices.compile else (self.model, None)
-        if self.processes.any(why_not is not None):  # what one cannot, none does
-            why_not = why_not or "torch.compile failed in another process"
-            if self.settings.compile == "on":
-                raise FitError(f'{why_not}; leave train.compile away, or set it to "off"')
-            self._emit(Alarm(step=self.state.step, message=f"{why_not}; training goes on without it"))
-            losses = self.model
-        unused = partial(has_unused, self.model, batch, self.choices)
-        return self._parallel.losses(losses, lambda: self.processes.any(unused()))
+        losses, insist = self.model, self.settings.compile == "on"
+        if self.choices.compile:
+            losses, why_not = compiled(self.model, batch, self.choices, any_fails=self.processes.any, insist=insist)
+            if why_not:
+                self._emit(Alarm(step=self.state.step, message=why_not))
+        return self._parallel.losses(losses, lambda: self.processes.any(has_unused(self.model, batch, self.choices)))
 
     def _plans(self, micro: int) -> Iterator[Plan]:
         """What each step to come is made of; `micro` examples a micro-batch."""
@@ -253,7 +249,9 @@ class Engine:
         better = False
         measuring = self._parallel.measuring(parts=self.judge is not None)
         with self.average.applied() if self.average is not None else nullcontext(), measuring:
-            scores = self._validator.scores(self.state.step, batch_examples=micro, stop=self._cuts_validation)
+            scores = self._validator.scores(
+                self.state.step, batch_examples=micro, stop=lambda: self.judge is None and bool(self._stop)
+            )
             for number, found in enumerate(scores):
                 if self.judge is not None and number == 0:
                     self.state.best = judged(
@@ -261,11 +259,8 @@ class Engine:
                     )
                     better = self.state.best.step == found.step
                 self._emit(attrs.evolve(found, best=better and number == 0))
-        self._interrupted = self._interrupted or self.processes.any(bool(self._stop))
+        self._interrupted = self.processes.any(self._stops or bool(self._stop))
         return better
-
-    def _cuts_validation(self) -> bool:
-        return self.judge is None and bool(self._stop)
 
     @property
     def _full(self) -> int:
@@ -276,6 +271,11 @@ class Engine:
     def _is_over(self) -> bool:
         state = self.state
         return self.schedule.progress(step=state.step, position=state.position, seconds=state.seconds) >= 1
+
+    @property
+    def _stops(self) -> bool:
+        """Whether a signal came; of several processes, whether all know of it."""
+        return self._interrupted or (self.processes.world == 1 and bool(self._stop))
 
     @property
     def _is_stale(self) -> bool:

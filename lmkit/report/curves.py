@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 _INK = "#010203"
 """Stands for the page's colour of text, which is light on dark and dark on light."""
@@ -21,7 +22,7 @@ def drawn(curves: Mapping[str, Curve], *, title: str, x: str, y: str, points: Ma
     import matplotlib
     from matplotlib.figure import Figure
 
-    style = {
+    style: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": "lmkit",
         "text.parse_math": False,  # a run may be called $what$

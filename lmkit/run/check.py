@@ -90,7 +90,7 @@ def check(
 
 def _trained(trainee: Trainee, recipe: Pretraining, *, steps: int, **changes: Any) -> list[Event]:
     """What is told of some steps, not compiled, validated or saved."""
-    budget = {"steps": steps, "tokens": None, "epochs": None, "minutes": None}
+    budget: dict[str, Any] = {"steps": steps, "tokens": None, "epochs": None, "minutes": None}
     few = attrs.evolve(recipe.train, **budget, evaluate_every_steps=0, compile="off", **changes)
     events: list[Event] = []
     unvalidated = attrs.evolve(trainee, validation={})

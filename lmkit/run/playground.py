@@ -116,8 +116,9 @@ def offered(run: Run) -> list[dict[str, Any]]:
 
 def _told(task: Task) -> Iterator[tuple[str, Any]]:
     config = getattr(task, "config", None) or task.Config()
-    sentences = describe(type(config))
-    values = [(f.alias, getattr(config, f.name), sentences.get(f.alias, "")) for f in attrs.fields(type(config))]
+    kind: Any = type(config)
+    sentences = describe(kind)
+    values = [(f.alias, getattr(config, f.name), sentences.get(f.alias, "")) for f in attrs.fields(kind)]
     yield "name", task.name
     yield "verb", task.verb
     columns = [(value, says) for name, value, says in values if name.endswith("column") and isinstance(value, str)]

@@ -58,7 +58,7 @@ class Story:
     def watt_hours(self) -> float:
         """An estimate: so many watts for each thread of each process, while it trained."""
         cores = self.started.get("threads", 1) * self.started.get("processes", 1)
-        return self.seconds / 3600 * cores * _WATTS_A_CORE
+        return float(self.seconds / 3600 * cores * _WATTS_A_CORE)
 
     def best(self) -> dict[str, Mapping[str, Any]]:
         """Of each validation set the line that was found best, or else the last."""
@@ -82,7 +82,9 @@ def story(run: Path | str) -> Story:
     except IntegrityError:
         checkpoint = None
     recipe = read(path)
-    last = next((event for event in reversed(events) if event["event"] in ("started", "finished")), {})
+    last: Mapping[str, Any] = next(
+        (event for event in reversed(events) if event["event"] in ("started", "finished")), {}
+    )
     return Story(
         name=folder.resolve().name,
         recipe=discreet(recipe),

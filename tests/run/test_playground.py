@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,10 @@ def request(
     told = {name.replace("_", "-"): value for name, value in headers.items()}
     if sent is not None:
         told.setdefault("Content-Type", "application/json")
-    connection.request("GET" if sent is None else "POST", path, body=sent, headers=told)
-    response = connection.getresponse()
-    return response.status, dict(response.getheaders()), response.read().decode()
+    with closing(connection):
+        connection.request("GET" if sent is None else "POST", path, body=sent, headers=told)
+        response = connection.getresponse()
+        return response.status, dict(response.getheaders()), response.read().decode()
 
 
 def test_the_page_runs_its_own_script_only(server: int) -> None:

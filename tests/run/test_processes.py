@@ -64,7 +64,7 @@ def write(place: Path, objective: str = "clm", *, batch: int = 224, micro: int =
 
 def torchrun(place: Path, processes: int, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
     launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, "-m", *launch, "-m", "lmkit", *words]
+    command = [sys.executable, "-m", *launch, "-m", "lmkit", "--", *words]
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) == (status == 0), f"{done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
@@ -139,8 +139,8 @@ def test_a_task_is_tuned_and_judged_by_two(place: Path) -> None:
     rows = [{"text": f"{'good' if n % 2 else 'bad'} number {n}", "label": "yn"[n % 2]} for n in range(40)]
     (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (place / "task.toml").write_text(
-        '[task]\nuse = "classification"\n[data]\ntrain = ["rows.jsonl"]\nvalidation = ["rows.jsonl"]\n[train]\n'
-        'epochs = 2\nbatch_tokens = 128\nprecision = "fp32"\nthreads = 1\ncollective_minutes = 1\n'
+        '[task]\nuse = "classification"\ndropout = 0.0\n[data]\ntrain = ["rows.jsonl"]\nvalidation = ["rows.jsonl"]\n'
+        '[train]\nepochs = 2\nbatch_tokens = 128\nprecision = "fp32"\nthreads = 1\ncollective_minutes = 1\n'
     )
     lmkit.finetune(place / "start", place / "task.toml", run=place / "alone", quiet=True)
     for parallel in ("ddp", "fsdp"):
@@ -163,7 +163,17 @@ def test_several_processes_are_told_how_to_share(place: Path) -> None:
 @pytest.mark.slow
 def test_a_signal_to_one_process_stops_all_at_one_step(place: Path) -> None:
     write(place)
-    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "lmkit", "pretrain", "run.toml"]
+    launch = [
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "lmkit",
+        "--",
+        "pretrain",
+        "run.toml",
+    ]
     changes = ["--run", "run", "--set", "train.parallel=ddp", "--set", "train.steps=100000"]
     command = [sys.executable, "-m", *launch, *changes]
     with subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
@@ -204,7 +214,10 @@ def test_a_process_that_dies_is_told_by_the_other(place: Path) -> None:
     begun = time.monotonic()
     rest = both[0].stderr.read()
     assert both[0].wait() == 1
-    both[1].wait()
+    for process in both:
+        assert process.stderr is not None
+        process.stderr.close()
+        process.wait()
     assert "error: process 0 of 2 lost the others" in rest
     assert time.monotonic() - begun < 90
     again = torchrun(place, 2, "resume", "run", "--set", "train.steps=20")
