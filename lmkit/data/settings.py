@@ -17,7 +17,7 @@ class Source:
     """Files that belong together, and how often each of their blocks is seen in an epoch."""
 
     path: Path = attrs.field(converter=Path)
-    """A file, a folder, or a pattern such as books/**/*.md."""
+    """A file, a folder, or a pattern such as `books/**/*.md`."""
     weight: float = attrs.field(default=1.0, validator=[validators.gt(0), validators.le(1000)])
     """Repetitions an epoch; 2.5 reads it twice and half of it once more."""
     licence: str | None = None
