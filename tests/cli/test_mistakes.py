@@ -118,22 +118,22 @@ MISTAKES = {
     "finetune first label.toml --run new": (
         2,
         (
-            'PLACE/label.jsonl:1: label "maybe" is not among those of the training rows: n, y. Mend the row, or leave out '
-            'what is bad with bad_input = "skip" in [data]'
+            'PLACE/label.jsonl:1: label "maybe" is not among those of the training rows: n, y. Mend the row, or '
+            'leave out what is bad with bad_input = "skip" in [data]'
         ),
     ),
     "finetune first row.toml --run new": (
         2,
         (
-            "PLACE/row.jsonl:2: not a JSON object: Expecting value: line 2 column 1 (char 9). Repair the row, or leave out "
-            'what is bad with bad_input = "skip" in [data]'
+            "PLACE/row.jsonl:2: not a JSON object: Expecting value: line 2 column 1 (char 9). Repair the row, or "
+            'leave out what is bad with bad_input = "skip" in [data]'
         ),
     ),
     "finetune first column.toml --run new": (
         2,
         (
-            'PLACE/column.jsonl:1: no column "text"; the row has "txt", "label". Mend the row, or leave out what is bad '
-            'with bad_input = "skip" in [data]'
+            'PLACE/column.jsonl:1: no column "text"; the row has "txt", "label". Mend the row, or leave out what is '
+            'bad with bad_input = "skip" in [data]'
         ),
     ),
     "finetune first label.toml --run new --seeds 1,x": (
