@@ -22,11 +22,6 @@ def test_import_lmkit_loads_no_library() -> None:
     assert run(code) == "set()"
 
 
-def test_import_lmkit_takes_less_than_0_15_seconds() -> None:
-    code = "import time; start = time.perf_counter(); import lmkit; print(time.perf_counter() - start)"
-    assert min(float(run(code)) for _ in range(3)) < 0.15
-
-
 def test_listing_plugins_and_reading_a_recipe_load_no_torch() -> None:
     heavy = {"torch", "transformers", "datasets"}
     assert run(f"import sys, lmkit; lmkit.plugins(); lmkit.Pretraining; print(set(sys.modules) & {heavy})") == "set()"

@@ -28,4 +28,4 @@ def test_every_wrong_value_is_told() -> None:
 
 
 def test_every_field_has_a_sentence() -> None:
-    assert list(describe(Checkpointing)) == ["every_minutes", "every_steps", "keep"]
+    assert list(describe(Checkpointing)) == ["every_minutes", "every_steps", "background", "keep"]

@@ -1,7 +1,6 @@
 """What all commands share: help, exit statuses, messages, JSON. Real processes, outside the checkout."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -119,7 +118,7 @@ def test_one_of_several_processes_answers(lmkit: Lmkit) -> None:
 
 
 @pytest.mark.parametrize("command", ["--help", "plugins", "pretrain --help"])
-def test_what_needs_no_torch_loads_none_and_is_quick(tmp_path: Path, command: str) -> None:
+def test_what_needs_no_torch_loads_none(tmp_path: Path, command: str) -> None:
     code = (
         "import sys\n"
         "from lmkit.cli.app import run\n"
@@ -128,14 +127,8 @@ def test_what_needs_no_torch_loads_none_and_is_quick(tmp_path: Path, command: st
         "assert not heavy, heavy\n"
         "sys.exit(status)\n"
     )
-    times = []
-    for _ in range(3):
-        before = os.times()
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-        after = os.times()
-        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
-        assert done.returncode == 0, done.stderr
-    assert min(times) < 0.35, times  # of the processor: whoever else is busy does not count
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_command_that_is_asked_to_end_cleans_up_and_says_so(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -109,8 +110,14 @@ def test_a_head_that_no_task_reads_is_told(lmkit: Lmkit, tmp_path: Path) -> None
     assert 'note: no installed task reads heads of kind "tokin", but ' in done.stdout
 
 
-def test_the_matrix_has_a_line_for_each_and_a_reason_for_each_refusal(lmkit: Lmkit) -> None:
-    found = json.loads(lmkit("plugins", "matrix", "--json").stdout)
+@pytest.fixture(scope="module")
+def whole() -> dict[str, Any]:
+    """The matrix of all that is installed, as JSON has it."""
+    return json.loads(json.dumps(matrix(Registry()), default=attrs.asdict))
+
+
+def test_the_matrix_has_a_line_for_each_and_a_reason_for_each_refusal(lmkit: Lmkit, whole: dict[str, Any]) -> None:
+    found = whole
     lines = lmkit("plugins", "matrix").stdout.splitlines()
     for name, pairs in found["tables"].items():
         fit = [pair for pair in pairs if not pair["reason"]]
@@ -123,10 +130,9 @@ def test_the_matrix_has_a_line_for_each_and_a_reason_for_each_refusal(lmkit: Lmk
     assert lines[-1] == f"{found['triples']} of tokenizer x encoder x objective fit"
 
 
-def test_the_matrix_of_one_component_has_its_pairs_only(lmkit: Lmkit) -> None:
-    whole = json.loads(json.dumps(matrix(Registry())["tables"], default=attrs.asdict))
+def test_the_matrix_of_one_component_has_its_pairs_only(lmkit: Lmkit, whole: dict[str, Any]) -> None:
     asked = json.loads(lmkit("plugins", "matrix", "rtd", "--json").stdout)["tables"]
-    for name, pairs in whole.items():
+    for name, pairs in whole["tables"].items():
         assert asked[name] == [pair for pair in pairs if "rtd" in (pair["first"], pair["second"])]
     assert any(asked.values())
     refused = lmkit("plugins", "matrix", "rdt", status=2)

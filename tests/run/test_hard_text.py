@@ -69,7 +69,9 @@ CASES = [
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.task)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, id=c.task, marks=pytest.mark.slow if c.options else ()) for c in CASES]
+)
 def test_it_is_learned_from_answered_and_scored(
     case: Case, trained: dict[str, lmkit.Run], data_folder: Path, tmp_path: Path
 ) -> None:

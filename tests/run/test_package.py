@@ -84,6 +84,7 @@ def test_a_new_package_passes_the_kit_at_once(tmp_path: Path, kind: str) -> None
     assert report["ran"] > 8
 
 
+@pytest.mark.slow
 def test_new_packages_are_linted_formatted_typed_and_have_tests_that_run(tmp_path: Path) -> None:
     for kind in INTERFACES:
         new_package(kind, f"my-{kind}", tmp_path / kind)

@@ -133,6 +133,7 @@ def test_a_run_goes_on_with_another_number_of_processes(place: Path) -> None:
     assert [event["promise"] for event in resumed][-1] == "same data"
 
 
+@pytest.mark.slow
 def test_a_task_is_tuned_and_judged_by_two(place: Path) -> None:
     write(place, "mlm")
     lmkit.pretrain(place / "run.toml", run=place / "start", overrides=["train.steps=2"], quiet=True)

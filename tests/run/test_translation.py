@@ -55,7 +55,7 @@ def learned(folder: Path, run: lmkit.Run, **task: Any) -> lmkit.Run:
 @pytest.mark.parametrize(
     ("encoder", "objective", "by"),
     [
-        ({"use": "t5", "head_width": 24}, "span-denoising", "context"),
+        pytest.param({"use": "t5", "head_width": 24}, "span-denoising", "context", marks=pytest.mark.slow),
         ({"use": "gpt2", "positions": 64}, "clm", "prefix"),
     ],
 )
