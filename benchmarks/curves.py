@@ -25,6 +25,7 @@ import torch
 from benchmarks.cells import make_cells, read_cells
 from benchmarks.places import CACHE, DATA, can_compile
 from benchmarks.training.workloads import SMALL
+from lmkit.engine.device import computes_in_bf16
 
 RATES = (0.0003, 0.001, 0.002, 0.004)
 TUNE, LONG, SHORT = 5.0, 30.0, (1.0, 2.0, 4.0, 8.0)
@@ -160,7 +161,8 @@ def by_trainer(objective: str, minutes: float, rate: float, *, best: bool) -> di
             )  # the first step compiles, which is not counted on either side
             control.should_training_stop = time.perf_counter() - self.begun >= limit
 
-    changes = {"bf16": True, "use_cpu": not torch.cuda.is_available(), "torch_compile": can_compile()} if best else {}
+    bf16 = computes_in_bf16("cuda" if torch.cuda.is_available() else "cpu")
+    changes = {"bf16": bf16, "use_cpu": not torch.cuda.is_available(), "torch_compile": can_compile()} if best else {}
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             build_model(MODELS[objective][0], SMALL, dropout=0.0 if best else 0.1),

@@ -1,6 +1,6 @@
 """The peer: the Trainer on the same weights, rows and rows a step, as it comes or at the best setting that was found.
 
-As it comes: fp32, dropout 0.1, a batch padded to its longest row.  Best: bf16, no dropout, rows of like length
+As it comes: fp32, dropout 0.1, a batch padded to its longest row.  Best: bf16 where it pays, no dropout, rows of like length
 together.
 """
 
@@ -22,6 +22,7 @@ from transformers import (
 
 from benchmarks.answering.subjects import rows_of, subject
 from benchmarks.clock import Clock
+from lmkit.engine.device import computes_in_bf16
 
 WARM_UP = 4
 
@@ -43,7 +44,8 @@ def main() -> None:
     model = AutoModelForSequenceClassification.from_pretrained(
         start, num_labels=len(labels), hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout
     )
-    best = {"bf16": True, "use_cpu": not torch.cuda.is_available(), "train_sampling_strategy": "group_by_length"}
+    bf16 = computes_in_bf16("cuda" if torch.cuda.is_available() else "cpu")
+    best = {"bf16": bf16, "use_cpu": not torch.cuda.is_available(), "train_sampling_strategy": "group_by_length"}
     changes = best if options.best else {}
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:

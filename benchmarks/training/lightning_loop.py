@@ -1,4 +1,4 @@
-"""A peer: Lightning's loop around the same model of transformers, with AdamW's fused step.
+"""A peer: Lightning's loop around the same model of transformers, with AdamW.
 
 Its own logger, bar and checkpoints are off.  At its best: bf16-mixed, no dropout, torch.compile where a compiler is.
 """
@@ -36,7 +36,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc]
             self.ends.append(time.perf_counter())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.parameters(), lr=5e-5, fused=True)
+        return torch.optim.AdamW(self.parameters(), lr=5e-5)  # the fused one does not clip there
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     module = Module(it)
     trainer = lightning.Trainer(
         max_steps=it.warmup_steps + it.steps,
-        precision="bf16-mixed" if it.best else "32-true",
+        precision="bf16-mixed" if it.bf16 else "32-true",
         accumulate_grad_batches=it.accumulation,
         gradient_clip_val=1.0,
         accelerator="cpu" if not torch.cuda.is_available() else "auto",
@@ -56,7 +56,7 @@ def main() -> None:
         enable_model_summary=False,
     )
     trainer.fit(module, DataLoader(it.blocks, batch_size=it.micro, shuffle=True, collate_fn=it.collate))
-    it.tell(module.ends, module.newest, optimizer="adamw, fused", lightning=lightning.__version__)
+    it.tell(module.ends, module.newest, optimizer="adamw", lightning=lightning.__version__)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from benchmarks.places import can_compile
 from benchmarks.training.blocks import prepare
 from benchmarks.training.peer_models import build_model, collator
 from benchmarks.training.workloads import WORKLOADS, Shape
+from lmkit.engine.device import computes_in_bf16
 
 
 @attrs.define(kw_only=True)
@@ -32,7 +33,7 @@ class Peer:
     blocks: Any
     collate: Any
     best: bool
-    """bf16 autocast, no dropout, and torch.compile where a compiler is installed; else fp32 and dropout of 0.1."""
+    """No dropout, bf16 where the processor computes in it, torch.compile where a compiler is; else fp32, dropout 0.1."""
     micro: int
     """Blocks of one forward and backward pass."""
     steps: int
@@ -42,6 +43,10 @@ class Peer:
     @property
     def accumulation(self) -> int:
         return self.shape.rows // self.micro
+
+    @property
+    def bf16(self) -> bool:
+        return self.best and computes_in_bf16("cuda" if torch.cuda.is_available() else "cpu")
 
     @property
     def compiles(self) -> bool:
@@ -70,7 +75,7 @@ class Peer:
                 "model": type(self.model).__name__,
                 "parameters": self.model.num_parameters(),
                 "dropout": self.dropout,
-                "bf16": self.best,
+                "bf16": self.bf16,
                 "compiled": self.compiles,
                 "threads": torch.get_num_threads(),
                 "blocks a pass": self.micro,

@@ -46,7 +46,7 @@ def main() -> None:
             starts = torch.randint(len(tokens) - length, (it.micro,))
             read = tokens[starts[:, None] + torch.arange(length)]
             read, labels = masked(read, it.shape.vocabulary) if it.objective == "mlm" else (read, read)
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=it.best):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=it.bf16):
                 loss = losses(input_ids=read, labels=labels).loss / it.accumulation
             loss.backward()
             total += float(loss.detach())

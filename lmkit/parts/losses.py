@@ -46,9 +46,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         smoothing: float,
         z_loss: float,
         softcap: float | None,
+        learns: bool,
     ) -> Tensor:
         total = torch.zeros((), dtype=torch.float32, device=features.device)
-        wants_gradient = any(ctx.needs_input_grad)
+        wants_gradient = learns and any(ctx.needs_input_grad)  # which says nothing of no_grad and inference_mode
         d_features = torch.empty_like(features) if wants_gradient else None
         d_embedding = torch.zeros_like(embedding, dtype=torch.float32) if wants_gradient else None
         d_bias = torch.zeros_like(bias, dtype=torch.float32) if wants_gradient and bias is not None else None
@@ -96,7 +97,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             d_features * scale.to(d_features.dtype),
             (d_embedding * scale).to(d_features.dtype),
             None if d_bias is None else d_bias * scale,
-            *(None,) * 5,
+            *(None,) * 6,
         )
 
 
@@ -121,6 +122,6 @@ def cross_entropy_sum(
     if weights is None:
         weights = torch.ones_like(targets, dtype=torch.float32)
     more = config or LossConfig()
-    extras = more.label_smoothing, more.z_loss, softcap
+    extras = more.label_smoothing, more.z_loss, softcap, torch.is_grad_enabled()
     total: Tensor = _ChunkedCrossEntropy.apply(features, embedding, bias, targets, weights, *extras)  # type: ignore[no-untyped-call]
     return total

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from lmkit.engine.events import Alarm, Evaluated, Event, Finished, Resumed, Sampled, Saved, Started, Stepped
 
+_SHOWN = 100  # characters of an answer
+
 
 def sentences(event: Event) -> list[str]:
     """The lines that tell an event; none for a step, which `progress` tells."""
@@ -17,7 +19,8 @@ def sentences(event: Event) -> list[str]:
             ]
             return [f'step {step:,}  validation "{name}": {"  ".join([loss, *terms])}  ({seconds:.1f} s)']
         case Sampled(asked=asked, answered=answered):
-            return [f"  {asked} → {answered}".replace("\n", " ")]
+            said = answered.replace("\n", " ")
+            return [f"  {asked} → {said if len(said) <= _SHOWN else said[:_SHOWN] + '…'}"]
         case Saved(step=step, path=path, seconds=seconds):
             return [f"step {step:,}  saved {path} ({seconds:.1f} s)"]
         case Resumed(step=step, path=path, promise=promise):
