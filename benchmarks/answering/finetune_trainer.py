@@ -1,7 +1,7 @@
 """The peer: the Trainer on the same weights, rows and rows a step, as it comes or at the best setting that was found.
 
-As it comes: fp32, dropout 0.1, a batch padded to its longest row.  Best: bf16 where it pays, no dropout, rows of like length
-together.
+As it comes: fp32, dropout 0.1, a batch padded to its longest row.  Best: bf16 where it pays, no dropout, rows
+of like length together.
 """
 
 import argparse

@@ -33,7 +33,7 @@ class Peer:
     blocks: Any
     collate: Any
     best: bool
-    """No dropout, bf16 where the processor computes in it, torch.compile where a compiler is; else fp32, dropout 0.1."""
+    """No dropout, bf16 where the processor has it, torch.compile where a compiler is; else fp32, dropout 0.1."""
     micro: int
     """Blocks of one forward and backward pass."""
     steps: int
