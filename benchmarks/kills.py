@@ -1,6 +1,6 @@
 """Kill runs with SIGKILL at random moments, resume them, and compare their final weights with an uninterrupted run's.
 
-    python -m benchmarks.kills [--runs 30] [--precision fp32|bf16] [--compile] [--objective mlm|clm]
+    python -m benchmarks.kills [--runs 30] [--precision fp32|bf16] [--compile] [--objective mlm|clm|hybrid|classification]
 
 Each run is a process forked from a parent that has imported everything, so that a kill costs its training time only.
 It is killed once or twice, at moments drawn over the whole length of a run, writing of checkpoints included.
@@ -23,12 +23,16 @@ from typing import Any
 
 import lmkit
 from lmkit.cli.waiting import wait_politely
+from lmkit.run.folder import never_began
 
 BOOK = Path(__file__).parents[1] / "lmkit" / "demo" / "robin_hood.md"
 PARTS: dict[str, dict[str, Any]] = {
     "mlm": {"tokenizer": {"use": "wordpiece"}, "encoder": {"use": "bert"}, "objective": {"use": "mlm"}},
     "clm": {"tokenizer": {"use": "bpe"}, "encoder": {"use": "gpt2"}, "objective": {"use": "clm"}},
+    "hybrid": {"tokenizer": {"use": "bpe"}, "encoder": {"use": "qwen3"}, "objective": {"use": "hybrid"}},
 }
+TUNED = "classification"
+"""What is fine-tuned, instead of pre-trained: which half of the book a paragraph is of."""
 
 
 def recipe(objective: str, precision: str, compiled: bool) -> dict[str, Any]:
@@ -39,18 +43,40 @@ def recipe(objective: str, precision: str, compiled: bool) -> dict[str, Any]:
         "data": {"train": [str(BOOK)], "document": "paragraph"},
         "encoder": {**parts["encoder"], "layers": 2, "width": 64, "dropout": 0.1},
         "objective": parts["objective"],
-        "train": {
-            "steps": 40,
-            "block_tokens": 64,
-            "batch_tokens": 2048,
-            "micro_batch_tokens": 1024,
-            "evaluate_every_steps": 0,
-            "precision": precision,
-            "compile": "on" if compiled else "off",
-            "threads": 2,
-        },
-        "checkpoint": {"every_minutes": 0, "every_steps": 3, "keep": 2},
+        "train": training(precision, compiled),
+        "checkpoint": SAVED,
     }
+
+
+SAVED = {"every_minutes": 0, "every_steps": 3, "keep": 2}
+
+
+def training(precision: str, compiled: bool) -> dict[str, Any]:
+    """The budget and the batch of either."""
+    return {
+        "steps": 40,
+        "block_tokens": 64,
+        "batch_tokens": 2048,
+        "micro_batch_tokens": 1024,
+        "evaluate_every_steps": 0,
+        "precision": precision,
+        "compile": "on" if compiled else "off",
+        "threads": 2,
+    }
+
+
+def tuning(folder: Path, precision: str) -> tuple[Path, dict[str, Any]]:
+    """A start, and the recipe that fine-tunes it; both lie in `folder`."""
+    start = folder / "start"
+    pretraining = recipe("mlm", precision, compiled=False)
+    pretraining["train"]["steps"] = 2
+    assert ended_well(forked(partial(lmkit.pretrain, pretraining, run=start, quiet=True)))
+    texts = [text for text in BOOK.read_text(encoding="utf-8").split("\n\n") if text.strip()]
+    rows = [{"text": text[:300], "label": "first" if 2 * n < len(texts) else "second"} for n, text in enumerate(texts)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = {"use": TUNED, "longest": 64}
+    tables = {"task": task, "data": {"train": [str(folder / "rows.jsonl")]}, "checkpoint": SAVED}
+    return start, {**tables, "train": training(precision, compiled=False)}
 
 
 def hashes(run: Path) -> dict[str, str]:
@@ -86,24 +112,27 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--objective", choices=sorted(PARTS), default="mlm")
+    parser.add_argument("--objective", choices=[*PARTS, TUNED], default="mlm")
     asked = parser.parse_args()
-    tables = recipe(asked.objective, asked.precision, asked.compile)
     drawn = random.Random(7)
     kills = same = lost = 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         whole = folder / "whole"
+        if asked.objective == TUNED:
+            anew = partial(lmkit.finetune, *tuning(folder, asked.precision))
+        else:
+            anew = partial(lmkit.pretrain, recipe(asked.objective, asked.precision, asked.compile))
         begun = time.monotonic()
-        assert ended_well(forked(partial(lmkit.pretrain, tables, run=whole, quiet=True)))
+        assert ended_well(forked(partial(anew, run=whole, quiet=True)))
         length = time.monotonic() - begun
         wanted = hashes(whole)
         for number in range(asked.runs):
             run = folder / f"run-{number}"
             deaths = drawn.choice([1, 2])
             while True:
-                fresh = not (run / "config.toml").exists()
-                work = partial(lmkit.pretrain, tables, run=run) if fresh else partial(lmkit.resume, run)
+                fresh = not (run / "config.toml").exists() or never_began(run)
+                work = partial(anew, run=run) if fresh else partial(lmkit.resume, run)
                 child = forked(partial(work, quiet=True))
                 if not deaths:
                     assert ended_well(child), f"run {number} did not go on"
