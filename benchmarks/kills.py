@@ -1,6 +1,7 @@
 """Kill runs with SIGKILL at random moments, resume them, and compare their final weights with an uninterrupted run's.
 
-    python -m benchmarks.kills [--runs 30] [--precision fp32|bf16] [--compile] [--objective mlm|clm|hybrid|classification]
+    python -m benchmarks.kills [--runs 30] [--precision fp32|bf16] [--compile]
+                               [--objective mlm|clm|hybrid|classification]
 
 Each run is a process forked from a parent that has imported everything, so that a kill costs its training time only.
 It is killed once or twice, at moments drawn over the whole length of a run, writing of checkpoints included.
