@@ -27,6 +27,10 @@ class Background:
         self._writing = self._thread.submit(self._write, Snapshot(state=copy.deepcopy(snapshot.state), tensors=tensors))
         return f"step {snapshot.state.step} in the background"
 
+    def wait(self) -> None:
+        """Until nothing is being written, whether it went well or not: for a run that ends by another error."""
+        self._thread.shutdown(wait=True)
+
     def finish(self) -> None:
         """Wait until all is on disk; raises what the writing raised."""
         writing, self._writing = self._writing, None

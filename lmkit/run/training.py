@@ -175,6 +175,9 @@ def train(
         raise
     except (SystemExit, GeneratorExit) as error:  # neither is a plugin's to raise: it would look like a success
         raise PluginError(f"a plugin left in the middle of training: {told(error)}") from error
+    finally:
+        if background is not None:  # the folder's lock is let go after this
+            background.wait()
 
 
 @contextmanager
