@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import lmkit
+from lmkit.engine.events import Stepped
 from tests.run.recipes import metrics, recipe
 
 RUN = """
@@ -241,7 +242,7 @@ def test_a_checkpoint_that_is_written_in_the_background_is_the_same(tmp_path: Pa
     run = tmp_path / "broken"
 
     def breaks(event: object) -> None:
-        if type(event).__name__ == "Stepped" and event.step == 3:  # type: ignore[attr-defined]
+        if isinstance(event, Stepped) and event.step == 3:
             (run / "checkpoints").rename(run / "elsewhere")
             (run / "checkpoints").write_text("a file")
 
