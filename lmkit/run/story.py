@@ -72,7 +72,7 @@ def story(run: Path | str) -> Story:
     """What the folder of a run tells; raises RunError where it is none."""
     folder = Path(run)
     path, is_finetuning = config_of(folder)
-    events = read_metrics(folder / METRICS)
+    events = [event for event in read_metrics(folder / METRICS) if _is_whole(event)]
     of = {kind: [event for event in events if event["event"] == kind] for kind in {e["event"] for e in events}}
     sets: dict[str, list[Mapping[str, Any]]] = {}
     for event in of.get("evaluated", []):
@@ -100,6 +100,23 @@ def story(run: Path | str) -> Story:
         tokens_at={event["step"]: event["tokens"] for event in of.get("step", [])},
         passport=[*_sources(recipe), *_stores(checkpoint.state["data"] if checkpoint else {})],
     )
+
+
+_NUMBERS = {
+    "step": ("tokens", "seconds", "loss", "learning_rate", "tokens_per_second"),
+    "evaluated": ("loss",),
+    "started": ("threads",),
+}
+_WORDS = {"evaluated": ("name",), "sampled": ("asked", "answered"), "alarm": ("message",)}
+
+
+def _is_whole(event: Mapping[str, Any]) -> bool:
+    """Whether a line has what is told of it: anybody may have written into a run's folder."""
+    kind = event["event"]
+    if not isinstance(kind, str) or (kind == "evaluated" and not isinstance(event.get("terms"), Mapping)):
+        return False
+    numbers = all(isinstance(event.get(name), (int, float)) for name in _NUMBERS.get(kind, ()))
+    return numbers and all(isinstance(event.get(name), str) for name in _WORDS.get(kind, ()))
 
 
 def _changed(path: Path, is_finetuning: bool) -> Iterator[tuple[str, Any]]:

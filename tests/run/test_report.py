@@ -80,6 +80,9 @@ def test_a_report_of_a_run_that_has_just_begun_is_a_page_too(runs: Path, tmp_pat
     (folder / "config.toml").write_bytes((runs / "narrow" / "config.toml").read_bytes())
     assert "not yet" in Reader(lmkit.write_report(folder).read_text()).words
     (folder / "metrics.jsonl").write_text('{"event": "alarm", "step": 1, "message": "<script>alert(1)</script>"}\n{"ev')
+    odd = ['{"event": "step", "step": 1}', '{"event": "evaluated", "step": 1}', '{"event": [], "step": 1}', "null"]
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write("\n" + "\n".join(odd))
     read = Reader(lmkit.write_report(folder, out=tmp_path / "page.html").read_text())
     assert "script" not in read.tags
     assert "<script>alert(1)</script>" in read.words
