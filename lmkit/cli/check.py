@@ -9,6 +9,7 @@ import typer
 from lmkit.cli.answer import Answer
 from lmkit.cli.command import Changes, LocalFiles, Recipe
 from lmkit.cli.table import table
+from lmkit.errors import ConfigError
 
 
 def check(
@@ -20,7 +21,10 @@ def check(
     world: Annotated[
         int | None, typer.Option(metavar="N", help="Also what N GPUs would need, from formulas.", show_default=False)
     ] = None,
-    gpu: Annotated[str, typer.Option(metavar="NAME", help="Of which kind: h100, h200, a100 or l40s.")] = "h100",
+    gpu: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of which kind: h100 (the default), h200, a100 or l40s.", show_default=False),
+    ] = None,
     price: Annotated[
         float | None, typer.Option(metavar="P", help="Of an hour of this machine.", show_default=False)
     ] = None,
@@ -33,8 +37,16 @@ def check(
     """
     import lmkit.run
 
+    if gpu is not None and world is None:
+        raise ConfigError("--gpu", ["says of which kind the GPUs of --world N are: give that too"])
     found = lmkit.run.check(
-        recipe, overrides=overrides, local_files=local_files, overfit=overfit, world=world, gpu=gpu, price=price
+        recipe,
+        overrides=overrides,
+        local_files=local_files,
+        overfit=overfit,
+        world=world,
+        gpu=gpu or "h100",
+        price=price,
     )
     measured = {name: value for name, value in found.items() if name != "advice"}
     return Answer.of(found, *table(measured), *(f"advice: {sentence}" for sentence in found["advice"]))

@@ -151,6 +151,10 @@ MISTAKES = {
             'Did you mean "temperature"?'
         ),
     ),
+    "check run.toml --gpu h100": (
+        2,
+        "--gpu: 1 problem\n  says of which kind the GPUs of --world N are: give that too",
+    ),
     "predict second a": (2, "second: no such folder"),
     "predict damaged a": (
         1,
