@@ -6,11 +6,21 @@ Biases stays offline where WANDB_MODE does not say otherwise.
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 from typing import Any, ClassVar
 
+from lmkit.errors import PluginError
 from lmkit_reporters.numbers import is_last, numbers_of
+
+
+def _needed(module: str, extra: str) -> Any:
+    """A tracker's module; raises PluginError with the line that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise PluginError(f"{error.name} is not installed: pip install 'lmkit-reporters[{extra}]'") from None
 
 
 class TensorBoard:
@@ -19,9 +29,7 @@ class TensorBoard:
     only_where_named: ClassVar[bool] = True
 
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer = SummaryWriter(str(folder / "tensorboard"))
+        self._writer = _needed("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(folder / "tensorboard"))
 
     def __call__(self, event: Any) -> None:
         for name, number in numbers_of(event).items():
@@ -36,8 +44,7 @@ class WeightsAndBiases:
     only_where_named: ClassVar[bool] = True
 
     def __init__(self, folder: Path) -> None:
-        import wandb
-
+        wandb = _needed("wandb", "wandb")
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "lmkit"),
             name=folder.name,
@@ -58,10 +65,9 @@ class MlFlow:
     only_where_named: ClassVar[bool] = True
 
     def __init__(self, folder: Path) -> None:
-        from mlflow.tracking import MlflowClient
-
+        client = _needed("mlflow.tracking", "mlflow").MlflowClient
         where = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlruns").absolute().as_uri()
-        self._client = MlflowClient(tracking_uri=where)
+        self._client = client(tracking_uri=where)
         known = self._client.get_experiment_by_name("lmkit")
         experiment = known.experiment_id if known is not None else self._client.create_experiment("lmkit")
         self._id = self._client.create_run(experiment, run_name=folder.name).info.run_id
@@ -79,10 +85,8 @@ class Trackio:
     only_where_named: ClassVar[bool] = True
 
     def __init__(self, folder: Path) -> None:
-        import trackio
-
-        self._tracker = trackio
-        trackio.init(project=os.environ.get("TRACKIO_PROJECT", "lmkit"), name=folder.name)
+        self._tracker = _needed("trackio", "trackio")
+        self._tracker.init(project=os.environ.get("TRACKIO_PROJECT", "lmkit"), name=folder.name)
 
     def __call__(self, event: Any) -> None:
         if numbers := numbers_of(event):
