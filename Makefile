@@ -3,18 +3,20 @@
 #   make test      install the test tools too, then lint, types, tests and docs; make test-all adds the slow tests
 #   make install   .venv with lmkit and every plugin of plugins/, editable: the checkout is what runs
 #   make docs      the documentation, as pages in docs/_build; a warning is an error
+#   make test-faults  kills, damage, full disks, signals, cut wires, fuzz: TIER=quick (minutes), nightly or release
 #   make lint, make types, make bench, make clean
 
 PYTHON      ?= python3
 CONSTRAINTS ?= constraints.txt
 VENV        := .venv
+TIER        ?= quick
 BIN         := $(VENV)/bin
 PLUGINS     := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PACKAGES    := lmkit $(foreach plugin,$(PLUGINS),$(plugin)/$(subst -,_,$(notdir $(plugin))))
 EDITABLE    := $(addprefix -e ./,$(PLUGINS))
 MANIFESTS   := pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) $(filter-out /dev/null,$(CONSTRAINTS))
 
-.PHONY: install demo test test-all lint types docs bench clean
+.PHONY: install demo test test-all test-faults lint types docs bench clean
 
 install: $(VENV)/installed
 
@@ -26,6 +28,9 @@ test: lint types docs
 
 test-all: lint types
 	$(BIN)/python -m pytest -n 2
+
+test-faults: $(VENV)/installed-test
+	$(BIN)/python -m tests.faults $(TIER)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

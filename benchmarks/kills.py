@@ -153,6 +153,7 @@ def main() -> None:
                 "kills": kills,
                 "same_bits": same,
                 "most_steps_lost_by_a_kill": lost,
+                "interval": SAVED["every_steps"],
                 "precision": asked.precision,
                 "compile": asked.compile,
                 "objective": asked.objective,

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from lmkit.recipe import Finetuning, Pretraining
     from lmkit.registry import plugins
     from lmkit.report.profile import Profile
+    from lmkit.run.check import check
     from lmkit.run.evaluate import evaluate
     from lmkit.run.export import export
     from lmkit.run.finetune import finetune
     from lmkit.run.imported import import_model
+    from lmkit.run.inspect import inspect_data
     from lmkit.run.load import load
     from lmkit.run.predict import predict
     from lmkit.run.pretrain import pretrain
@@ -68,6 +70,7 @@ __all__ = [
     "TrainingAlarm",
     "UnknownComponentError",
     "__version__",
+    "check",
     "compare",
     "evaluate",
     "export",
@@ -75,6 +78,7 @@ __all__ = [
     "finetune_seeds",
     "hookimpl",
     "import_model",
+    "inspect_data",
     "load",
     "plugins",
     "predict",
@@ -107,6 +111,7 @@ _HOMES = {
     "Tokenizer": "lmkit.interfaces",
     "TrainingAlarm": "lmkit.errors",
     "UnknownComponentError": "lmkit.errors",
+    "check": "lmkit.run",
     "compare": "lmkit.run",
     "evaluate": "lmkit.run",
     "export": "lmkit.run",
@@ -114,6 +119,7 @@ _HOMES = {
     "finetune_seeds": "lmkit.run",
     "hookimpl": "lmkit.hookspecs",
     "import_model": "lmkit.run",
+    "inspect_data": "lmkit.run",
     "load": "lmkit.run",
     "plugins": "lmkit.registry",
     "predict": "lmkit.run",

@@ -2,7 +2,7 @@
 
 errors <- batch <- interfaces <- { parts, hookspecs }         what plugins may see
               model, registry, config, data, checkpoint       what the core does with them
-engine -> errors, batch   report -> errors, batch, engine.events   run -> all below it   cli -> run, registry, testing
+engine -> errors, batch, cache   report -> errors, batch, engine.events   run -> all below   cli -> run ...
 """
 
 import ast
@@ -20,7 +20,7 @@ CORE = ROOT / "lmkit"
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 
 FOR_PLUGINS = {"errors", "batch", "interfaces", "hookspecs", "parts"}
-CORE_UNITS = {"model", "registry", "config", "data", "checkpoint", "lora", "spelling"}
+CORE_UNITS = {"model", "registry", "config", "data", "checkpoint", "lora", "spelling", "cache"}
 BELOW_RUN = FOR_PLUGINS | CORE_UNITS | {"engine", "recipe"}
 ALLOWED = {
     "errors": set(),
@@ -30,7 +30,7 @@ ALLOWED = {
     "hookspecs": {"errors", "batch", "interfaces"},
     **dict.fromkeys(CORE_UNITS, FOR_PLUGINS | CORE_UNITS),
     "recipe": FOR_PLUGINS | CORE_UNITS | {"engine.settings"},
-    "engine": {"errors", "batch"},
+    "engine": {"errors", "batch", "cache"},
     "report": {"errors", "batch", "engine.events", "engine.step"},
     "run": BELOW_RUN | {"report"},
     "testing": BELOW_RUN,
@@ -41,7 +41,7 @@ ALLOWED = {
 }
 """Unit of lmkit -> what else of lmkit its files may import; every unit may import itself."""
 
-WITHOUT_TORCH = ("__init__", "errors", "hookspecs", "registry", "config", "recipe", "spelling", "cli")
+WITHOUT_TORCH = ("__init__", "errors", "hookspecs", "registry", "config", "recipe", "spelling", "cache", "cli")
 STORED_CODE = {"pickle", "cPickle", "dill", "marshal", "shelve", "joblib", "cloudpickle"}
 FORBIDDEN_CALLS = {"eval", "exec", "__import__", "torch.load", "torch.save", "torch.hub.load"}
 WATCHES_GENERATORS = CORE / "testing" / "generators.py"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import runpy
 import sys
 from pathlib import Path
@@ -66,3 +67,26 @@ def masked(tmp_path_factory):
 @pytest.fixture(scope="module")
 def causal(tmp_path_factory):
     return pretrained(tmp_path_factory.mktemp("runs") / "gpt", "bpe", "gpt2", "clm")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["first_model", "classifier"])
+def test_a_notebook_runs_cell_by_cell(name, monkeypatch, capsys):
+    """As Jupyter runs it: one cell after the other, in one namespace; what stands last in a cell can be shown."""
+    monkeypatch.chdir(EXAMPLES.parent)
+    source = (EXAMPLES / "notebooks" / f"{name}.py").read_text(encoding="utf-8")
+    source = source.replace("MINUTES = 1.0", "MINUTES = 0.05").replace("EPOCHS = 5", "EPOCHS = 1")
+    space: dict[str, object] = {}
+    shown = []
+    for cell in source.split("# %%\n")[1:]:
+        *body, last = ast.parse(cell).body
+        exec(compile(ast.Module(body, []), name, "exec"), space)
+        if isinstance(last, ast.Expr):
+            value = eval(compile(ast.Expression(last.value), name, "eval"), space)
+            if hasattr(value, "_repr_html_"):
+                shown.append(value._repr_html_())
+        else:
+            exec(compile(ast.Module([last], []), name, "exec"), space)
+    assert shown
+    assert all(html.startswith(("<table>", "<p")) and "<script" not in html for html in shown)
+    assert capsys.readouterr().out

@@ -18,6 +18,9 @@ def check(
     overfit: Annotated[
         bool, typer.Option("--overfit", help="Also train on one batch alone: its loss has to fall.")
     ] = False,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Also try learning rates and micro-batches, some steps each.")
+    ] = False,
     world: Annotated[
         int | None, typer.Option(metavar="N", help="Also what N GPUs would need, from formulas.", show_default=False)
     ] = None,
@@ -44,6 +47,7 @@ def check(
         overrides=overrides,
         local_files=local_files,
         overfit=overfit,
+        tune=tune,
         world=world,
         gpu=gpu or "h100",
         price=price,

@@ -37,13 +37,16 @@ def inspect(
         Path | None, typer.Option("--from", metavar="DIR", help="The run that a task's file fine-tunes.")
     ] = None,
     examples: Annotated[int, typer.Option(metavar="N", min=0, help="Examples to show as text.")] = 3,
+    near: Annotated[bool, typer.Option("--near", help="Count documents that are almost the same, too.")] = False,
     overrides: Changes,
     local_files: LocalFiles,
 ) -> Answer:
     """Show batches as the model sees them, and what is odd in the data: lengths, unknown tokens, doubles, overlap."""
     import lmkit.run
 
-    found = lmkit.run.inspect_data(recipe, start=start, examples=examples, overrides=overrides, local_files=local_files)
+    found = lmkit.run.inspect_data(
+        recipe, start=start, examples=examples, near=near, overrides=overrides, local_files=local_files
+    )
     return Answer.of(found, *_lines(found))
 
 

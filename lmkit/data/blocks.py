@@ -8,15 +8,16 @@ function of the store, block_tokens and overhead, lies beside the store, and tak
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lmkit.data.folder import make_once, mapped, read_manifest
+from lmkit.data.folder import Entry, make_once, mapped, read_manifest
 from lmkit.data.packing import best_fit_decreasing
 from lmkit.data.store import Store
 from lmkit.errors import FitError
@@ -28,6 +29,17 @@ BLOCKS_VERSION = 1
 """Raised when the same store would give other blocks."""
 
 _WINDOW = 1 << 16  # pieces that are packed together
+
+
+@attrs.frozen(kw_only=True)
+class _Manifest:
+    """What an index of blocks says of itself."""
+
+    version: int
+    blocks: int
+    pieces: int
+    tokens: int
+    files: Mapping[str, Entry]
 
 
 def surroundings(tokenizer: Tokenizer) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -57,11 +69,11 @@ class Blocks:
             raise FitError(f"block_tokens {block_tokens} leaves no room for text beside {overhead} special tokens")
         folder = store.folder / f"blocks-{BLOCKS_VERSION}-{block_tokens}-{overhead}"
         make_once(folder, partial(_write, store, block_tokens, overhead))
-        manifest = read_manifest(folder, version=BLOCKS_VERSION)
+        manifest = read_manifest(folder, _Manifest, version=BLOCKS_VERSION)
         self._starts = mapped(folder / "starts.bin", "<i8")
         self._lengths = mapped(folder / "lengths.bin", "<i4")
         self._borders = mapped(folder / "borders.bin", "<i8")
-        self.tokens: int = manifest["tokens"]
+        self.tokens: int = manifest.tokens
         """Of all blocks, without filler, with what is put around pieces."""
 
     def __len__(self) -> int:

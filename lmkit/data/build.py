@@ -32,10 +32,11 @@ def build_store(pieces: Iterable[Piece], tokenizer: Tokenizer, fingerprint: str,
     """The store of this fingerprint, tokenized from `pieces` unless it is there already.
 
     Where the vocabulary has "eos" it ends each document.  Raises DataError for a corpus without a token, FitError for
-    a tokenizer whose ids leave its vocabulary, and whatever reading `pieces` raises; then nothing is left behind.
+    a tokenizer whose ids leave its vocabulary, IntegrityError for one that is there and has changed, and whatever
+    reading `pieces` raises; then nothing is left behind.
     """
-    make_once(store_folder(fingerprint), partial(_write, pieces, tokenizer, fingerprint, tally))
-    return open_store(fingerprint)
+    made = make_once(store_folder(fingerprint), partial(_write, pieces, tokenizer, fingerprint, tally))
+    return open_store(fingerprint, verify=not made)
 
 
 def _write(

@@ -14,34 +14,33 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lmkit.errors import DataError, IntegrityError
+from lmkit.config import structure
+from lmkit.errors import ConfigError, DataError, IntegrityError
 
 MANIFEST = "manifest.json"
+_FILES = ("tokens.bin", "documents.bin", "bytes.bin", "starts.bin", "lengths.bin", "borders.bin")
 
 
-def cache_folder() -> Path:
-    """Where tokens are kept between runs: LMKIT_CACHE, or ~/.cache/lmkit."""
-    return Path(os.environ.get("LMKIT_CACHE") or "~/.cache/lmkit").expanduser()
-
-
-def make_once(folder: Path, write: Callable[[Path], Mapping[str, Any]]) -> None:
+def make_once(folder: Path, write: Callable[[Path], Mapping[str, Any]]) -> bool:
     """Unless `folder` exists, have `write` fill a temporary one and return its manifest; then it becomes `folder`.
 
-    Processes that come at once wait for the first.  Raises DataError where the disk does not take it.
+    Returns whether it was made now.  Processes that come at once wait for the first.  Raises DataError where the disk
+    does not take it.
     """
     if folder.is_dir():  # without the lock, so that a cache may be read-only
-        return
+        return False
     temporary = folder.with_name(f"{folder.name}.unfinished")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder.with_name(f"{folder.name}.lock")):
             if folder.is_dir():
-                return
+                return False
             shutil.rmtree(temporary, ignore_errors=True)  # left by a build that was killed: the lock is ours
             temporary.mkdir()
             try:
@@ -55,32 +54,54 @@ def make_once(folder: Path, write: Callable[[Path], Mapping[str, Any]]) -> None:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
             _sync(folder.parent)
+            return True
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be written: {error.strerror or error}. Set LMKIT_CACHE to a folder with more room"
         ) from None
 
 
-def read_manifest(folder: Path, *, version: int) -> dict[str, Any]:
-    """The manifest of a folder, after a look at the size of each file that it lists under "files".
+@attrs.frozen
+class Entry:
+    """A file that a manifest lists."""
+
+    size: int
+    """Bytes."""
+    sha256: str = ""
+
+
+class Listing(Protocol):
+    """What every manifest has."""
+
+    @property
+    def files(self) -> Mapping[str, Entry]:
+        """Name -> what it has to be."""
+
+
+T = TypeVar("T", bound=Listing)
+
+
+def read_manifest(folder: Path, cls: type[T], *, version: int) -> T:
+    """The manifest of a folder as a `cls`, after a look at the size of each file that it lists.
 
     Raises IntegrityError for a folder or file that is absent, damaged, or of another `version`.
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        found = manifest["version"]
-        sizes = {name: int(entry["size"]) for name, entry in manifest["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        found = plain["version"]
+        if found == version:
+            manifest = structure(cls, plain, source=str(path))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
         raise IntegrityError(f"{path}: not the manifest of a token store: {error}. {remedy(folder)}") from None
     if found != version:
         raise IntegrityError(f"{path}: version {found}, where this lmkit reads version {version}. {remedy(folder)}")
-    for name, wanted in sizes.items():
-        size = (folder / name).stat().st_size if (folder / name).is_file() else None
-        if size != wanted:
+    for name, entry in manifest.files.items():
+        size = (folder / name).stat().st_size if name in _FILES and (folder / name).is_file() else None
+        if size != entry.size:
             got = "absent" if size is None else f"{size:,} bytes"
-            raise IntegrityError(f"{folder / name}: {got}, where {wanted:,} bytes are wanted. {remedy(folder)}")
-    return manifest  # type: ignore[no-any-return]
+            raise IntegrityError(f"{folder / name}: {got}, where {entry.size:,} bytes are wanted. {remedy(folder)}")
+    return manifest
 
 
 def mapped(path: Path, dtype: str) -> npt.NDArray[Any]:

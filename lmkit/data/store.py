@@ -6,28 +6,54 @@
         bytes.bin        [documents] int64 bytes of each document's text in UTF-8
         manifest.json    fingerprint, counts, size and sha256 of each file
 
-Finding a store by its fingerprint reads all of the text once (about 1 GB/s); opening a known one reads its manifest.
+Finding a store by its fingerprint reads all of the text once (about 1 GB/s); training on a known one reads it once to
+compare its hashes, since a token that was changed on the disk trains as well as any other.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lmkit.data.folder import cache_folder, mapped, read_manifest, remedy
+from lmkit.cache import cache_folder
+from lmkit.data.folder import MANIFEST, Entry, mapped, read_manifest, remedy
 from lmkit.data.settings import Data
 from lmkit.data.tally import Tally
 from lmkit.errors import IntegrityError
 
 STORE_VERSION = 1
 """Raised when the same text would give other tokens, or the files another meaning."""
+
+
+@attrs.frozen(kw_only=True)
+class _Manifest:
+    """What a store says of itself."""
+
+    version: int
+    fingerprint: str
+    vocabulary_size: int
+    dtype: Literal["<u2", "<u4"]
+    documents: int
+    tokens: int
+    bytes: int
+    files: Mapping[str, Entry]
+    tally: Tally
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes that its files have."""
+        width = np.dtype(self.dtype).itemsize
+        return {
+            "tokens.bin": width * self.tokens,
+            "documents.bin": 8 * (self.documents + 1),
+            "bytes.bin": 8 * self.documents,
+        }
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -54,9 +80,9 @@ class Store:
 
     def verify(self) -> None:
         """Read every file; raises IntegrityError for one whose hash is not what the manifest says."""
-        for name, entry in read_manifest(self.folder, version=STORE_VERSION)["files"].items():
+        for name, entry in read_manifest(self.folder, _Manifest, version=STORE_VERSION).files.items():
             with (self.folder / name).open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
+                if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
                     raise IntegrityError(f"{self.folder / name}: its bytes have changed. {remedy(self.folder)}")
 
 
@@ -77,18 +103,27 @@ def store_folder(fingerprint: str) -> Path:
     return cache_folder() / "stores" / fingerprint
 
 
-def open_store(fingerprint: str) -> Store:
-    """A store that was built; raises IntegrityError where it is absent or not whole, judged by manifest and sizes."""
+def open_store(fingerprint: str, *, verify: bool = False) -> Store:
+    """A store that was built; raises IntegrityError where it is absent or not whole.
+
+    It is judged by its manifest and sizes, and with `verify` by its hashes too, as for training.
+    """
     folder = store_folder(fingerprint)
-    manifest = read_manifest(folder, version=STORE_VERSION)
-    return Store(
+    manifest = read_manifest(folder, _Manifest, version=STORE_VERSION)
+    listed = {name: entry.size for name, entry in manifest.files.items()}
+    if manifest.fingerprint != fingerprint or listed != manifest.sizes() or not manifest.tokens:
+        raise IntegrityError(f"{folder / MANIFEST}: what it says does not agree with itself. {remedy(folder)}")
+    store = Store(
         folder=folder,
-        fingerprint=manifest["fingerprint"],
-        documents=manifest["documents"],
-        vocabulary_size=manifest["vocabulary_size"],
-        tokens=mapped(folder / "tokens.bin", manifest["dtype"]),
+        fingerprint=fingerprint,
+        documents=manifest.documents,
+        vocabulary_size=manifest.vocabulary_size,
+        tokens=mapped(folder / "tokens.bin", manifest.dtype),
         borders=mapped(folder / "documents.bin", "<i8"),
         document_bytes=mapped(folder / "bytes.bin", "<i8"),
-        total_bytes=manifest["bytes"],
-        tally=Tally(**manifest["tally"]),
+        total_bytes=manifest.bytes,
+        tally=manifest.tally,
     )
+    if verify:
+        store.verify()
+    return store

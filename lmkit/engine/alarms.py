@@ -26,3 +26,9 @@ def what_is_wrong(loss: float, grad_norm: float, recent: Sequence[float], spike:
         if loss > spike * median and loss > median + _NATS:
             return f"the loss jumped to {loss:.4f}, {loss / median:.1f} times the median of the last {len(recent)}"
     return None
+
+
+def sentence(number: int, bad: str, *, first: int, last: int, stops: bool) -> str:
+    """What is said of a bad step, which had the examples from `first` to `last`."""
+    then = "the run stops" if stops else "skipped"
+    return f"step {number}: {bad} (examples {first} to {last} of the run); not applied, {then}"

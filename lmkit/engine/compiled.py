@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lmkit.batch import Batch, Packed
+from lmkit.cache import keep_compiled
 from lmkit.engine.device import Choices
 from lmkit.engine.step import Losses
 from lmkit.errors import FitError
@@ -55,6 +56,7 @@ def _built(model: nn.Module, batch: Batch, choices: Choices) -> nn.Module:
     Raises FitError where torch cannot build them, or where they compute another loss or gradient of `batch`.
     """
     _hide_attrs()
+    keep_compiled()
     wanted = _loss_and_norm(model, model, batch, choices)
     built = cast(nn.Module, torch.compile(model, dynamic=False))
     try:

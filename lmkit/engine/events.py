@@ -46,6 +46,8 @@ class Stepped(Event):
     """Tokens trained on since the start of the run, without filler."""
     seconds: float
     """Seconds of training since the start of the run; validation, saving and compiling not counted."""
+    waited: float = 0.0
+    """Seconds of this step that were spent waiting for its data."""
     progress: float
     """Share of the budget spent, 0 to 1."""
     loss: float

@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import attrs
 import torch
 from torch import Tensor, nn
 
 from lmkit.batch import Batch, Example
-from lmkit.engine.alarms import SPIKE_WINDOW, what_is_wrong
+from lmkit.engine.alarms import SPIKE_WINDOW, sentence, what_is_wrong
 from lmkit.engine.best import Judge, judged
 from lmkit.engine.compiled import compiled, has_unused
 from lmkit.engine.device import Choices, deterministic
@@ -137,6 +138,7 @@ class Engine:
         epoch = math.ceil(len(self.source) * self.example_tokens / self.settings.batch_tokens)
         every = self.settings.steps_between_validations(epoch if self.judge is not None else None)
         for plan, batches in feed.run(self._plans(micro), self.settings.data_workers):
+            waited = time.perf_counter() - clock
             result, norm = self._step(losses, plan, batches)
             shared = self.processes.sum(  # of the clock, the first one's: all have to stand at one place
                 {
@@ -146,14 +148,12 @@ class Engine:
                 }
             )
             self._interrupted = shared["stop"] > 0
-            self._tell(result, norm, plan, shared["seconds"])
+            self._tell(result, norm, plan, seconds=shared["seconds"], waited=waited)
             better = False
             if every and self.state.step % every == 0:
                 better = self._validate(micro)
                 evaluated_at = self.state.step
-            if self._stops or self._is_stale:
-                break
-            if self._is_over:  # the last validation comes before the last checkpoint, which holds what it found
+            if self._stops or self._is_stale or self._is_over:  # the last save holds what the last validation found
                 break
             if better or shared["due"]:
                 self._save()
@@ -220,11 +220,11 @@ class Engine:
         self.state.skipped += 1
         stops = self.state.skipped > self.settings.skip_bad_steps
         number = self.state.step + 1
-        message = f"step {number}: {bad} (examples {plan.position} to {plan.position + plan.count - 1} of the run)"
-        message += "; not applied, the run stops" if stops else "; not applied, skipped"
+        message = sentence(number, bad, first=plan.position, last=plan.position + plan.count - 1, stops=stops)
         self._emit(Alarm(step=number, message=message, examples=keys))
         if stops:
-            self._emit(attrs.evolve(self._stepped(result, norm, plan, seconds=0.0, applied=False), step=number))
+            told = self._stepped(result, norm, plan, seconds=0.0, waited=0.0, applied=False)
+            self._emit(attrs.evolve(told, step=number))
             self.state.skipped -= 1
             self._save()
             self._settle()
@@ -232,14 +232,13 @@ class Engine:
                 f"{message}. Lower train.learning_rate, look at the batch, or set train.skip_bad_steps and resume."
             )
 
-    def _tell(self, result: StepResult, norm: float, plan: Plan, seconds: float) -> None:
-        self.state.seconds += seconds
-        applied = self.state.recent[-1:] == [result.loss]
-        self._emit(self._stepped(result, norm, plan, seconds=seconds, applied=applied))
+    def _tell(self, result: StepResult, norm: float, plan: Plan, **clocked: float) -> None:
+        self.state.seconds += clocked["seconds"]
+        self._emit(self._stepped(result, norm, plan, applied=self.state.recent[-1:] == [result.loss], **clocked))
 
-    def _stepped(self, result: StepResult, norm: float, plan: Plan, *, seconds: float, applied: bool) -> Stepped:
+    def _stepped(self, result: StepResult, norm: float, plan: Plan, **measured: Any) -> Stepped:
         rate = self.schedule.learning_rate(plan.progress)
-        return self._meter.stepped(self.state, result, norm, plan, rate=rate, seconds=seconds, applied=applied)
+        return self._meter.stepped(self.state, result, norm, plan, rate=rate, **measured)
 
     def _validate(self, micro: int) -> bool:
         """Score every validation set; returns whether the model is the best so far, judged by the first of them.

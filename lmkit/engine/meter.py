@@ -64,7 +64,16 @@ class Meter:
         )
 
     def stepped(
-        self, state: State, result: StepResult, norm: float, plan: Plan, *, rate: float, seconds: float, applied: bool
+        self,
+        state: State,
+        result: StepResult,
+        norm: float,
+        plan: Plan,
+        *,
+        rate: float,
+        seconds: float,
+        waited: float,
+        applied: bool,
     ) -> Stepped:
         """A step of all processes, made at `rate` times the peak learning rate."""
         speed = result.tokens / seconds if seconds else 0.0
@@ -73,6 +82,7 @@ class Meter:
             step=state.step,
             tokens=state.tokens,
             seconds=state.seconds,
+            waited=waited,
             progress=plan.progress,
             loss=result.loss,
             terms=result.terms,

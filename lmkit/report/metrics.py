@@ -33,6 +33,7 @@ _STEP_KEYS = (
     *("tokens_per_second", "model_flops_utilization"),
 )
 _REPLAYED = frozenset({"step", "evaluated", "sampled", "saved"})
+_KEYS = (("step", int), ("event", str))
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -89,7 +90,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         found = json.loads(line)
     except ValueError:  # of JSON and of UTF-8
         return None
-    if not isinstance(found, dict) or not isinstance(found.get("step"), int) or "event" not in found:
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in _KEYS):
         return None
     for key in ("loss", "grad_norm", "terms"):
         if key in found:

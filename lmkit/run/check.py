@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lmkit.run.pretrain import check_fit, trainee_of
 from lmkit.run.projection import project, require, shape_of
 from lmkit.run.training import Trainee, engine_of
 from lmkit.run.trial import trial
+from lmkit.run.tuning import tuned
 
 _OVERFIT_STEPS = 60
 _LEARNED = 0.5
@@ -31,13 +33,15 @@ def check(
     overrides: Sequence[str] = (),
     local_files: Sequence[Path | str] = (),
     overfit: bool = False,
+    tune: bool = False,
     world: int | None = None,
     gpu: str = "h100",
     price: float | None = None,
 ) -> dict[str, Any]:
     """Read the recipe, its plugins and its data, make two real steps, and say what the run will cost.
 
-    `overfit`: also train on one batch alone, whose loss has to fall.  `world` and `gpu`: also what it would need on so
+    `overfit`: also train on one batch alone, whose loss has to fall.  `tune`: also make some steps at each of several
+    learning rates and micro-batches.  `world` and `gpu`: also what it would need on so
     many of these, from formulas.  `price` of an hour of this machine: also the money.
     """
     read = read_pretraining(recipe, overrides=overrides, local_files=local_files)
@@ -83,6 +87,9 @@ def check(
         micro = started.micro_batch_tokens
         batch = read.train.batch_tokens
         found["projection"] = project(shape, world=world, gpu=gpu, batch_tokens=batch, micro_tokens=micro)
+    if tune:
+        steps = partial(_trained, trainee, read, schedule="constant")
+        found["tuning"] = tuned(trainee, read.train, steps)
     if overfit:
         found["overfit"] = _overfit(trainee, read)
     return found

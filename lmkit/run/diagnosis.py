@@ -75,7 +75,7 @@ def _memory_gb() -> float | None:
 
 
 def _cache() -> dict[str, Any]:
-    from lmkit.data.folder import cache_folder
+    from lmkit.cache import cache_folder
 
     folder = cache_folder()
     sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()] if folder.is_dir() else []

@@ -23,6 +23,7 @@ from lmkit.run.examples import Read, Rows, examples_of, places, repeated, split,
 from lmkit.run.folder import create, require_new
 from lmkit.run.load import load
 from lmkit.run.parts import Parts
+from lmkit.run.restart import restarted
 from lmkit.run.run import BATCH_TOKENS, Run
 from lmkit.run.scores import scored
 from lmkit.run.texts import fingerprint_of
@@ -51,6 +52,8 @@ def finetune(
     files = [plugin.file for plugin in read.plugins]
     registry = Registry(files) if files else default_registry()
     with joined(read.train.parallel, read.train.collective_minutes) as processes:
+        if again := restarted(folder, read, processes, observers=observers, quiet=quiet, begins_elsewhere=True):
+            return again
         processes.lead(lambda: require_new(folder))
         trainee = trainee_of(read, begun)
         trial(trainee, read.train)

@@ -11,12 +11,14 @@ from lmkit.recipe import Finetuning, Pretraining, resolved_toml
 
 CONFIG = "config.toml"
 METRICS = "metrics.jsonl"
+STARTED_FROM = "started-from.txt"
+"""Says at which run's weights this one began, and so that they do not follow from its config."""
 IMPORTED = "imported"
 """The table of an imported run's config.toml that says where it is from."""
 
 
 def require_new(folder: Path) -> None:
-    """Raise RunError where `folder` holds something already, but for a fine-tuning that was stopped before it began."""
+    """Raise RunError where `folder` holds something already, but for a run that was stopped before it began."""
     if never_began(folder):
         with RunLock(folder):  # nobody is about to begin it
             return
@@ -26,18 +28,25 @@ def require_new(folder: Path) -> None:
 
 
 def never_began(folder: Path) -> bool:
-    """Whether it holds a fine-tuning that was stopped before its first checkpoint, which holds its first weights."""
+    """Whether it holds a run that was stopped before its first checkpoint, which holds first weights from elsewhere."""
     try:
-        return (folder / CONFIG).is_file() and not saved(folder) and "task" in read(folder / CONFIG)
+        if not (folder / CONFIG).is_file() or saved(folder):
+            return False
+        return (folder / STARTED_FROM).exists() or "task" in read(folder / CONFIG)
     except LmkitError:  # whatever it is
         return False
 
 
-def create(folder: Path, recipe: Pretraining | Finetuning, source: object) -> None:
-    """Make the folder of a new run, with its config, and the user's own file beside it where there is one."""
+def create(folder: Path, recipe: Pretraining | Finetuning, source: object, start: Path | None = None) -> None:
+    """Make the folder of a new run, with its config, and the user's own file beside it where there is one.
+
+    `start` is the folder of the run whose weights it begins at.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / METRICS).unlink(missing_ok=True)  # of one that was stopped before it began
+        if start is not None:
+            (folder / STARTED_FROM).write_text(f"{start}\n", encoding="utf-8")
         (folder / CONFIG).write_text(resolved_toml(recipe), encoding="utf-8")
         if isinstance(source, (str, Path)):
             (folder / "run.toml").write_bytes(Path(source).read_bytes())

@@ -24,8 +24,8 @@ from lmkit.registry.component import told
 from lmkit.run.folder import CONFIG, IMPORTED, METRICS, require_new
 from lmkit.run.load import load
 from lmkit.run.parts import Parts
+from lmkit.run.recorded import environment
 from lmkit.run.run import Run
-from lmkit.run.training import environment
 
 HUB = "hub:"
 """Before the name of a model that is to be fetched."""

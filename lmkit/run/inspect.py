@@ -17,8 +17,10 @@ from lmkit.engine.feed import Source
 from lmkit.errors import ConfigError
 from lmkit.interfaces import Objective, Tokenizer
 from lmkit.recipe import read_finetuning, read_pretraining
+from lmkit.report.notebook import Shown, table, tokens
 from lmkit.run.finetune import trainee_of as finetuning_trainee
 from lmkit.run.load import load
+from lmkit.run.near import near_duplicates, require_datasketch
 from lmkit.run.pretrain import check_fit
 from lmkit.run.pretrain import trainee_of as pretraining_trainee
 from lmkit.run.texts import texts_of
@@ -47,26 +49,41 @@ def inspect_data(
     *,
     start: Path | str | None = None,
     examples: int = SHOWN,
+    near: bool = False,
     overrides: Sequence[str] = (),
     local_files: Sequence[Path | str] = (),
-) -> dict[str, Any]:
+) -> Shown:
     """Batches of a run.toml, or of a task's file that begins with the run `start`, as text; and their statistics.
 
+    `near`: count the documents that are almost the same too, which takes the library datasketch.
     Raises ConfigError for a task's file without `start`, and what pretrain and finetune raise.
     """
     path = Path(recipe)
+    if near:
+        require_datasketch()
     if "task" in read(path):
+        if near:
+            raise ConfigError("--near", ["is for text to pre-train on: rows are compared whole"])
         if start is None:
             raise ConfigError(str(path), ["is a task's file: --from DIR names the run that it will fine-tune"])
         tuning = read_finetuning(path, overrides=overrides, local_files=local_files)
         trainee = finetuning_trainee(tuning, load(start, local_files=local_files))
-        return {**_of_examples(trainee, examples), **_of_rows(trainee)}
+        return shown({**_of_examples(trainee, examples), **_of_rows(trainee)})
     reading = read_pretraining(path, overrides=overrides, local_files=local_files)
     check_fit(reading)
     trainee = pretraining_trainee(reading, None if start is None else load(start, local_files=local_files))
     tokenizer = trainee.parts.tokenizer
     texts = texts_of(reading.data, tokenizer, block_tokens=reading.train.block_tokens, seed=reading.seed)
-    return {**_of_examples(trainee, examples), **_of_stores(texts.stores.train, texts.stores.validation)}
+    train, validation = texts.stores.train, texts.stores.validation
+    almost = near_duplicates(train, validation) if near else {}
+    return shown({**_of_examples(trainee, examples), **_of_stores(train, validation), **almost})
+
+
+def shown(found: Mapping[str, Any]) -> Shown:
+    """The same, with a form for notebooks: the batches in colours, then the counts."""
+    rows = [[(p.text, p.kind, p.wanted) for p in row] for example in found["examples"] for row in example["rows"]]
+    counts = [(name, value) for name, value in found.items() if name != "examples"]
+    return Shown(found, tokens(rows) + table((), counts))
 
 
 def pieces(batch: Batch, tokenizer: Tokenizer) -> Iterator[list[Piece]]:

@@ -16,6 +16,7 @@ from lmkit.model import Model, join
 from lmkit.registry import Registry, default_registry
 from lmkit.run.folder import config_of
 from lmkit.run.parts import Parts, recalled
+from lmkit.run.recorded import require_sound
 from lmkit.run.run import Run
 
 
@@ -30,6 +31,7 @@ def load(run: Path | str, *, local_files: Sequence[Path | str] = ()) -> Run:
     found = newest(folder, warn=lambda sentence: warnings.warn(sentence, stacklevel=3))
     if found is None:
         raise RunError(f"{folder}: no checkpoint yet; start the training with: lmkit resume {folder}")
+    require_sound(found)
     found = _best(folder, found)
     registry = Registry(local_files) if local_files else default_registry()
     for sentence in check_components(found.components, registry.find, source=str(found.path)):
@@ -43,7 +45,9 @@ def _best(folder: Path, latest: Checkpoint) -> Checkpoint:
     if best is None or best["step"] == latest.step:
         return latest
     try:
-        return of_step(folder, best["step"])
+        chosen = of_step(folder, best["step"])
+        require_sound(chosen)
+        return chosen
     except IntegrityError as error:
         warnings.warn(f"the best checkpoint cannot be used: {error}; {latest.path.name} is used instead", stacklevel=3)
         return latest

@@ -16,6 +16,7 @@ from lmkit.registry import Registry, default_registry
 from lmkit.run.folder import create, require_new
 from lmkit.run.load import load, starting_weights
 from lmkit.run.parts import Parts
+from lmkit.run.restart import restarted
 from lmkit.run.run import Run
 from lmkit.run.texts import fingerprint_of, texts_of, tokenizer_of
 from lmkit.run.training import Trainee, locked, train
@@ -44,6 +45,9 @@ def pretrain(
     check_fit(read)
     files = [plugin.file for plugin in read.plugins]
     with joined(read.train.parallel, read.train.collective_minutes) as processes:
+        elsewhere = start_from is not None
+        if again := restarted(folder, read, processes, observers=observers, quiet=quiet, begins_elsewhere=elsewhere):
+            return again
         processes.lead(lambda: require_new(folder))
         _pretrain(folder, read, recipe, start_from, processes=processes, observers=observers, quiet=quiet)
         processes.wait()
@@ -63,7 +67,7 @@ def _pretrain(
     start = None if start_from is None else start_from if isinstance(start_from, Run) else load(start_from)
     trainee = trainee_of(read, start)
     trial(trainee, read.train)
-    processes.lead(lambda: create(folder, read, recipe))
+    processes.lead(lambda: create(folder, read, recipe, None if start is None else start.folder))
     files = [plugin.file for plugin in read.plugins]
     registry = Registry(files) if files else default_registry()
     with locked(folder, processes):

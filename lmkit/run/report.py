@@ -10,6 +10,7 @@ from typing import Any
 from lmkit.config import dumps
 from lmkit.errors import ConfigError, FitError, RunError
 from lmkit.report.curves import Curve, drawn, sparkline
+from lmkit.report.notebook import Shown, table
 from lmkit.report.page import Table, page
 from lmkit.report.sentences import duration
 from lmkit.run.story import Story, story
@@ -28,7 +29,7 @@ def write_report(run: Path | str, *, out: Path | str | None = None) -> Path:
     return _written(html, Path(out) if out is not None else Path(run) / REPORT)
 
 
-def compare(runs: Sequence[Path | str], *, out: Path | str | None = None) -> dict[str, Any]:
+def compare(runs: Sequence[Path | str], *, out: Path | str | None = None) -> Shown:
     """How several runs differ: their configs, their curves and what validation found; `out` is an HTML file to write.
 
     Raises ConfigError for fewer than two, RunError where a folder is no run.
@@ -47,7 +48,7 @@ def compare(runs: Sequence[Path | str], *, out: Path | str | None = None) -> dic
         _require_matplotlib()
         html = page(title=" and ".join(stories), facts={"runs": len(stories)}, parts=list(_compared(stories, found)))
         found["page"] = str(_written(html, Path(out)))
-    return found
+    return Shown(found, _side_by_side(found))
 
 
 def _name(run: Path | str, runs: Sequence[Path | str]) -> str:
@@ -176,11 +177,22 @@ def _differences(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str
     return {key: of for key, of in values.items() if len({str(value) for value in of.values()}) > 1}
 
 
+def _side_by_side(found: Mapping[str, Any]) -> str:
+    """For notebooks."""
+    names = list(found["runs"])
+    return table(("", *names), _measures(found)) + table(
+        ("key", *names), [[key, *(of[name] for name in names)] for key, of in found["differences"].items()]
+    )
+
+
+def _measures(found: Mapping[str, Any]) -> list[list[Any]]:
+    measures = list(dict.fromkeys(key for one in found["runs"].values() for key in one))
+    return [[measure.replace("_", " "), *(one.get(measure) for one in found["runs"].values())] for measure in measures]
+
+
 def _compared(stories: Mapping[str, Story], found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     names = list(stories)
-    measures = list(dict.fromkeys(key for one in found["runs"].values() for key in one))
-    rows = [[measure.replace("_", " "), *(found["runs"][n].get(measure) for n in names)] for measure in measures]
-    yield {"heading": "Side by side", "tables": [(("", *names), rows)]}
+    yield {"heading": "Side by side", "tables": [(("", *names), _measures(found))]}
     if any(one.steps for one in stories.values()):
         yield {"heading": "Curves", "figures": list(_figures(stories))}
     different = [[key, *(of[n] for n in names)] for key, of in found["differences"].items()]

@@ -15,13 +15,14 @@ from lmkit.config import override, read
 from lmkit.engine.distributed import Processes, joined
 from lmkit.engine.events import Observer
 from lmkit.engine.settings import Training
-from lmkit.errors import RunError
+from lmkit.errors import IntegrityError, RunError
 from lmkit.recipe import Finetuning, Pretraining, read_finetuning, read_pretraining, resolved_toml, tables
 from lmkit.registry import Registry, default_registry
 from lmkit.run.finetune import trainee_of as finetuning_trainee
-from lmkit.run.folder import CONFIG, IMPORTED, config_of
+from lmkit.run.folder import CONFIG, IMPORTED, config_of, never_began
 from lmkit.run.load import load, run_of, tokenizer_of
 from lmkit.run.pretrain import trainee_of as pretraining_trainee
+from lmkit.run.recorded import require_sound
 from lmkit.run.run import Run
 from lmkit.run.training import Trainee, differences_of, locked, train
 
@@ -48,6 +49,10 @@ def resume(
         )
     with _joined(config, overrides) as processes, locked(folder, processes):
         found = newest(folder, warn=lambda sentence: warnings.warn(sentence, stacklevel=3))
+        if found is not None:
+            require_sound(found)
+            if not is_finetuning and "train" not in found.state["data"]:
+                raise IntegrityError(f"{found.path}: it does not say what text the run reads")
         registry = Registry(local_files) if local_files else default_registry()
         differences = [f"{override} (asked for)" for override in overrides]
         if found is not None:  # before the config is read, which knows no more of what is not installed than its name
@@ -98,9 +103,11 @@ def _trainee(
     *,
     changes_data: bool,
 ) -> Trainee:
+    if found is None and never_began(folder):
+        verb = "finetune" if isinstance(recipe, Finetuning) else "pretrain"
+        raise RunError(f"{folder}: it was stopped before it began; give the same lmkit {verb} again")
     if isinstance(recipe, Finetuning):
-        if found is None:
-            raise RunError(f"{folder}: fine-tuning that never began; give the same lmkit finetune again")
+        assert found is not None
         trainee = finetuning_trainee(recipe, run_of(folder, found, registry))
     elif found is None:
         return pretraining_trainee(recipe)

@@ -16,6 +16,7 @@ from lmkit.recipe import Chosen, read_finetuning, read_pretraining
 from lmkit.report.metrics import read_metrics
 from lmkit.run.export import discreet
 from lmkit.run.folder import METRICS, config_of
+from lmkit.run.recorded import require_sound
 
 _WATTS_A_CORE = 10.0
 """A server's core under load, its share of memory and supply included: the order of magnitude, no more."""
@@ -79,6 +80,8 @@ def story(run: Path | str) -> Story:
         sets.setdefault(event["name"], []).append(event)
     try:
         checkpoint = newest(folder, warn=lambda _: None)
+        if checkpoint is not None:
+            require_sound(checkpoint)
     except IntegrityError:
         checkpoint = None
     recipe = read(path)

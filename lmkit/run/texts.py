@@ -12,9 +12,10 @@ from typing import Any
 import attrs
 
 from lmkit.batch import Example
+from lmkit.cache import cache_folder
 from lmkit.data.blocks import Blocks, surroundings
 from lmkit.data.files import find
-from lmkit.data.folder import cache_folder, make_once
+from lmkit.data.folder import make_once
 from lmkit.data.prepare import Stores, prepare, training_texts
 from lmkit.data.settings import Data
 from lmkit.data.store import Store, open_store, store_folder
@@ -121,9 +122,9 @@ def _opened(data: Data, fingerprints: Mapping[str, Any] | None) -> Stores | None
     if not all(store_folder(name).is_dir() for name in names):
         return None
     return Stores(
-        train=tuple(open_store(name) for name in fingerprints["train"]),
+        train=tuple(open_store(name, verify=True) for name in fingerprints["train"]),
         weights=tuple(source.weight for source in data.sources),
-        validation={name: open_store(known) for name, known in fingerprints["validation"].items()},
+        validation={name: open_store(known, verify=True) for name, known in fingerprints["validation"].items()},
     )
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib import metadata
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
-import torch
 
 from lmkit.batch import Example
 from lmkit.checkpoint import Checkpoint, RunLock, save, step_name
@@ -30,11 +28,14 @@ from lmkit.model import Model
 from lmkit.recipe import Finetuning, Pretraining, tables
 from lmkit.registry import Registry
 from lmkit.registry.component import told
+from lmkit.report.apart import Apart
 from lmkit.report.console import Console, guarded
 from lmkit.report.metrics import MetricsFile
+from lmkit.report.watch import Watch
 from lmkit.run.background import Background
 from lmkit.run.folder import METRICS
 from lmkit.run.parts import Parts
+from lmkit.run.recorded import environment
 
 _WORTH_COMPILING = 3e14
 """Floating-point operations of a run from which compiling, half a minute to two, is repaid: some ten minutes."""
@@ -120,21 +121,6 @@ def train(
     `once_restored` is called where `resumed` turned out to fit, or there is none.
     """
     processes = Processes.current()
-    watchers: list[Observer] = []
-
-    def watch() -> None:
-        watching: list[Observer] = [MetricsFile(folder / METRICS), Console(quiet=quiet), *observers]
-        watchers.extend(map(guarded, (*watching, *reporters(registry, folder, recipe.reporters))))
-
-    processes.lead(watch)
-    if asks:
-        from lmkit.run.samples import Samples  # which knows what a Trainee is
-
-        def tell(event: Event) -> None:
-            for see in watchers[:-1]:
-                see(event)
-
-        watchers.append(guarded(Samples(trainee, registry, tell)))
     write = _writer(folder, trainee, recipe, writes=processes.leads)
     background = Background(write) if recipe.checkpoint.background and processes.leads else None
     saving = Saving(
@@ -147,6 +133,7 @@ def train(
     if resumed is not None and state is not None and state.choices is not None and _shares_cores_anew(resumed):
         threads = choose(recipe.train, long_run=False).threads
         state = attrs.evolve(state, choices=attrs.evolve(state.choices, threads=threads))
+    watchers: list[Observer] = []
     engine = engine_of(trainee, recipe, observers=watchers, saving=saving, state=state)
     if resumed is not None and state is not None:
         try:
@@ -155,6 +142,24 @@ def train(
             raise CheckpointError(
                 f"{resumed.path}: its tensors are not those of the model in config.toml: {error}"
             ) from error
+
+    def watch() -> None:
+        watching: list[Observer] = [MetricsFile(folder / METRICS), Console(quiet=quiet), *observers]
+        watchers.extend([*map(guarded, watching), *reporters(registry, folder, recipe.reporters)])
+        telling = tuple(watchers)
+
+        def tell(event: Event) -> None:
+            for see in telling:
+                see(event)
+
+        watchers.append(guarded(Watch(tell, fresh=resumed is None and not save_first)))
+        if asks:
+            from lmkit.run.samples import Samples  # which knows what a Trainee is
+
+            watchers.append(guarded(Samples(trainee, registry, tell)))
+
+    processes.lead(watch)
+    if resumed is not None and state is not None:
         event = Resumed(
             step=state.step, path=str(resumed.path), promise=_promise(engine, differences), differences=differences
         )
@@ -205,22 +210,15 @@ def reporters(registry: Registry, folder: Path, named: Sequence[str]) -> Iterato
             try:
                 reporter = component.load()
                 if asked or not getattr(reporter, "only_where_named", False):
-                    yield reporter(folder)
+                    yield Apart(partial(_made, reporter, folder), component.name)
             except Exception as error:
                 if asked:
                     raise PluginError(f"{component} cannot watch this run: {told(error)}") from error
                 warnings.warn(f"{component} does not watch this run: {told(error)}", stacklevel=2)
 
 
-def environment(threads: int, world: int) -> dict[str, Any]:
-    """What the bits of a run depend on besides its config: compared when it is resumed."""
-    return {
-        "lmkit": metadata.version("lmkit"),
-        "torch": torch.__version__,
-        "machine": platform.machine(),
-        "threads": threads,
-        "world": world,
-    }
+def _made(reporter: Callable[[Path], Observer], folder: Path) -> Observer:
+    return guarded(reporter(folder))
 
 
 def differences_of(checkpoint: Checkpoint) -> list[str]:

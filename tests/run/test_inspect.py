@@ -82,3 +82,15 @@ def test_a_tasks_rows_are_shown_with_their_targets(place: Path) -> None:
     assert found["examples that were there before"] == 1
     with pytest.raises(lmkit.ConfigError, match="is a task's file: --from DIR names the run"):
         inspect_data(task)
+
+
+def test_documents_that_are_almost_the_same_are_counted(place: Path) -> None:
+    long = " ".join(f"and the {n}th of his men went to the wood that day" for n in range(30))
+    lines = (place / "text.txt").read_text().splitlines()
+    (place / "text.txt").write_text("\n".join([*lines, long, f"{long} again", f"again {long}"]) + "\n")
+    (place / "held.txt").write_text(f"{long} at last\nMaid Marian was in the castle with the Sheriff and his men.\n")
+    found = inspect_data(recipe(place, "clm", "gpt2", "bpe"), near=True)
+    doubles, looked = map(int, found["documents almost as one before"].split(" of "))
+    assert looked == 55
+    assert doubles >= 4  # the two that are there twice, and the two that are almost
+    assert found["validation documents almost as one in train"] == {"validation": "1 of 2"}

@@ -85,11 +85,12 @@ class Trackio:
     only_where_named: ClassVar[bool] = True
 
     def __init__(self, folder: Path) -> None:
-        self._tracker = _needed("trackio", "trackio")
-        self._tracker.init(project=os.environ.get("TRACKIO_PROJECT", "lmkit"), name=folder.name)
+        self._run = _needed("trackio", "trackio").init(
+            project=os.environ.get("TRACKIO_PROJECT", "lmkit"), name=folder.name
+        )
 
     def __call__(self, event: Any) -> None:
         if numbers := numbers_of(event):
-            self._tracker.log(dict(numbers), step=event.step)
+            self._run.log(dict(numbers), step=event.step)
         if is_last(event):
-            self._tracker.finish()
+            self._run.finish()

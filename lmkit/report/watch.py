@@ -1,0 +1,80 @@
+"""Watch: what a person who looks at the curve would say, told once each while there is time to act."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+
+from lmkit.engine.events import Alarm, Event, Stepped
+
+_WINDOW = 100
+_FLAT_AFTER = 3 * _WINDOW
+_FLAT = 0.97
+"""Share of its first loss that a run may have left after that many steps."""
+_RISEN = 1.15
+_RISEN_NATS = 0.2
+_WAITS = 0.25
+"""Share of the time that may go into waiting for data."""
+
+
+class Watch:
+    """An observer that tells of a loss that does not fall, one that rises, and data that comes too late.
+
+    `fresh`: whether the weights were drawn at random, so that the loss has to fall at once.
+    """
+
+    def __init__(self, tell: Callable[[Event], None], *, fresh: bool) -> None:
+        self._tell, self._fresh = tell, fresh
+        self._losses: list[float] = []
+        self._windows: list[float] = []
+        self._first = self._rate = 0.0
+        self._warm = 0  # windows that ended with the learning rate still rising
+        self._began = self._waited = 0.0
+        self._told: set[str] = set()
+
+    def __call__(self, event: Event) -> None:
+        if not isinstance(event, Stepped) or not event.applied:
+            return
+        if not self._losses and not self._windows:
+            self._began = event.seconds
+        else:
+            self._waited += event.waited
+        self._losses.append(event.loss)
+        if len(self._losses) == _WINDOW:
+            self._first = self._first or statistics.fmean(self._losses[:10])
+            self._windows.append(statistics.fmean(self._losses))
+            self._losses.clear()
+            self._warm += event.learning_rate > self._rate and self._warm == len(self._windows) - 1
+            self._rate = event.learning_rate
+            for kind, message in self._judged(event.seconds - self._began):
+                if kind not in self._told:
+                    self._told.add(kind)
+                    self._tell(Alarm(step=event.step, message=f"step {event.step:,}: {message}"))
+
+    def _judged(self, seconds: float) -> Iterator[tuple[str, str]]:
+        last, steps = self._windows[-1], _WINDOW * len(self._windows)
+        if self._fresh and steps == self._warm * _WINDOW + _FLAT_AFTER and last > _FLAT * self._first:
+            yield (
+                "flat",
+                (
+                    f"after {steps} steps the loss is {last:.4g}, and was {self._first:.4g} at first: it hardly falls. "
+                    "Try a learning rate ten times as high, or as low, and see `lmkit check --overfit` learn one batch"
+                ),
+            )
+        lowest = min(self._windows)
+        if last > _RISEN * lowest and last > lowest + _RISEN_NATS:
+            yield (
+                "risen",
+                (
+                    f"the loss has risen to {last:.4g}, from {lowest:.4g}: lower the learning rate, and go on from a "
+                    "checkpoint before that"
+                ),
+            )
+        if seconds > 0 and self._waited > _WAITS * seconds:
+            yield (
+                "slow data",
+                (
+                    f"{self._waited / seconds:.0%} of the time goes into waiting for data: let more processes "
+                    "prepare it, by train.data_workers"
+                ),
+            )

@@ -1,0 +1,55 @@
+"""A state.json that somebody has edited and hashed anew: each thing in it that no run writes is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lmkit
+from tests.checkpoint.conftest import reseal
+from tests.run.recipes import recipe
+
+Edit = Callable[[dict[str, Any]], Any]
+
+EDITS: dict[str, tuple[Edit, str]] = {
+    "without the engine": (lambda s: s.pop("engine"), "engine: required"),
+    "another step": (lambda s: s["engine"].update(step=7), "does not stand where a run of step 2 does"),
+    "a negative position": (lambda s: s["engine"].update(position=-1), "does not stand where"),
+    "a number as text": (lambda s: s["engine"].update(position="0"), "engine.position: expected int, got str '0'"),
+    "an unknown field": (lambda s: s["engine"].update(positon=1), "positon"),
+    "another device": (lambda s: s["engine"]["choices"].update(device="tpu:0"), "no run is made on 'tpu:0'"),
+    "no threads": (lambda s: s["engine"]["choices"].update(threads=0), "out of all bounds"),
+    "endless threads": (lambda s: s["environment"].update(threads=1 << 40), "out of all bounds"),
+    "no environment": (lambda s: s.pop("environment"), "environment: required"),
+    "labels that are none": (lambda s: s.update(labels=[{}]), "labels"),
+    "tokens from elsewhere": (lambda s: s["data"].update(train=["../../secret"]), "what it says of the data"),
+    "no text": (lambda s: s.update(data={}), "does not say what text the run reads"),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, book: Path) -> Path:
+    return lmkit.pretrain(recipe("clm", book, steps=2), run=tmp_path_factory.mktemp("run") / "run", quiet=True).folder
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_state_that_no_run_writes_is_told(whole: Path, tmp_path: Path, edit: str) -> None:
+    change, said = EDITS[edit]
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    checkpoint = run / "checkpoints" / "step-00000002"
+    state = json.loads((checkpoint / "state.json").read_text())
+    change(state)
+    (checkpoint / "state.json").write_text(json.dumps(state))
+    reseal(checkpoint)
+    with pytest.raises(lmkit.IntegrityError) as caught:
+        lmkit.resume(run, overrides=["train.steps=3"], quiet=True)
+    assert said in str(caught.value)
+    assert str(checkpoint) in str(caught.value)
+    if edit != "no text":  # which a run that answers has no need of
+        with pytest.raises(lmkit.IntegrityError):
+            lmkit.load(run)
