@@ -60,7 +60,7 @@ $(VENV)/created:
 	@touch $@
 
 $(VENV)/installed: $(VENV)/created $(MANIFESTS)
-	$(BIN)/pip install -c $(CONSTRAINTS) -e . $(EDITABLE)
+	$(BIN)/pip install -c $(CONSTRAINTS) -e '.[near,playground,report]' $(EDITABLE)
 	@touch $@
 
 $(VENV)/installed-bench: $(VENV)/installed-test

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lmkit.run.inspect import Piece
 
 _STYLES = {"special": "dim cyan", "scored": "bold black on yellow", "filler": "dim", "border": "red"}
-_LEGEND = "scored: {was|to be predicted}   [SPECIAL]   / the end of a sequence"
+_LEGEND = "{what the model reads|what it has to predict there}   [SPECIAL]   / the end of a sequence"
 
 
 def build(recipe: Recipe, *, overrides: Changes, local_files: LocalFiles) -> Answer:
@@ -51,14 +51,14 @@ def inspect(
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    if found["examples"]:
+        yield _LEGEND
+        yield ""
     for number, example in enumerate(found["examples"]):
         target = "" if example["target"] is None else f", wanted: {example['target']}"
         yield f"example {number}{target}"
         for row in example["rows"]:
             yield _shown(row)
-        yield ""
-    if found["examples"]:
-        yield _LEGEND
         yield ""
     yield from table({name: value for name, value in found.items() if name != "examples"})
 
@@ -70,6 +70,7 @@ def _shown(row: Sequence[Piece]) -> str:
 
     text = Text()
     for piece in row:
+        text.append(" " * piece.apart)
         said = {"scored": f"{{{piece.text}|{piece.wanted}}}", "border": " / ", "filler": f"({piece.text})"}
         text.append(said.get(piece.kind, piece.text), style=_STYLES.get(piece.kind, ""))
     if not sys.stdout.isatty() or "NO_COLOR" in os.environ:

@@ -12,7 +12,12 @@ from lmkit.cli.command import LocalFiles
 
 
 def init(
-    name: Annotated[str, typer.Argument(metavar="OBJECTIVE|TASK", help="What to learn.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="OBJECTIVE|TASK", help="What to learn, such as one that `lmkit plugins` lists.", show_default=False
+        ),
+    ],
     *,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a new file, not to stdout.")

@@ -136,7 +136,7 @@ def plugins_matrix(
     *,
     local_files: LocalFiles,
 ) -> Answer:
-    """Say which tokenizers, encoders, objectives and tasks fit together, and why the others do not."""
+    """Say which components fit together, and why the others do not."""
     from lmkit.registry import Registry
     from lmkit.run.matrix import matrix
 
@@ -174,7 +174,7 @@ def new_plugin(
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="A new folder; by default NAME.")
     ] = None,
 ) -> Answer:
-    """Write a package with a component that installs and passes the kit as it is."""
+    """Write a package with a component that passes the kit."""
     from lmkit.run.package import new_package
 
     folder = output or Path(name)
@@ -182,7 +182,7 @@ def new_plugin(
     return Answer.of(
         {"folder": str(folder), "files": files},
         f"wrote {folder}: {', '.join(str(file.relative_to(folder)) for file in files)}",
-        f"Next: pip install -e {folder} && lmkit plugins check {name}",
+        f"Next: pip install -e '{folder}[test]' && lmkit plugins check {name}",
     )
 
 

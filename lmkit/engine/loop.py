@@ -23,7 +23,7 @@ from lmkit.engine.events import Alarm, Event, Finished, Observer, Saved, Stepped
 from lmkit.engine.feed import Collate, Feed, Plan, Source
 from lmkit.engine.meter import Meter
 from lmkit.engine.optimizer import Optimizer
-from lmkit.engine.parallel import Parallel, load_weights, whole
+from lmkit.engine.parallel import Parallel, gathered, load_weights
 from lmkit.engine.saving import Saving
 from lmkit.engine.schedule import Schedule
 from lmkit.engine.settings import Training
@@ -95,8 +95,8 @@ class Engine:
         tensors = {"model": self.model.state_dict(), "optimizer": self.optimizer.state()}
         if self.average is not None:
             tensors["ema"] = self.average.tensors
-        plain = {stem: {name: whole(t.detach()) for name, t in named.items()} for stem, named in tensors.items()}
-        return Snapshot(state=self.state, tensors=plain)
+        kept = {stem: gathered(named, self.processes) for stem, named in tensors.items()}
+        return Snapshot(state=self.state, tensors=kept)
 
     def restore(self, state: State, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Stand where `snapshot` stood; raises KeyError or RuntimeError where names or shapes differ."""
@@ -153,13 +153,13 @@ class Engine:
             if every and self.state.step % every == 0:
                 better = self._validate(micro)
                 evaluated_at = self.state.step
-            if self._stops or self._is_stale or self._is_over:  # the last save holds what the last validation found
+            if self._stops or self._is_stale or self.is_over:  # the last save holds what the last validation found
                 break
             if better or shared["due"]:
                 self._save()
                 saved_at, saved_time = self.state.step, time.monotonic()
             clock = time.perf_counter()
-        if evaluated_at != self.state.step and (not self._stops or (self.judge is not None and self._is_over)):
+        if evaluated_at != self.state.step and (not self._stops or (self.judge is not None and self.is_over)):
             self._validate(micro)
         if saved_at != self.state.step or self.state.step == 0:
             self._save()
@@ -267,7 +267,8 @@ class Engine:
         return max(1, round(self.settings.batch_tokens / self.example_tokens))
 
     @property
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether the budget is spent."""
         state = self.state
         return self.schedule.progress(step=state.step, position=state.position, seconds=state.seconds) >= 1
 

@@ -108,6 +108,17 @@ def whole(tensor: Tensor) -> Tensor:
     return cast("DTensor", tensor).full_tensor() if _is_shared(tensor) else tensor
 
 
+def gathered(tensors: Mapping[str, Tensor], processes: Processes) -> dict[str, Tensor]:
+    """All of some tensors for the process that writes, put into main memory one by one; the others keep nothing."""
+    if processes.world == 1:
+        return {name: tensor.detach() for name, tensor in tensors.items()}
+    kept = {}
+    for name, tensor in tensors.items():
+        there = whole(tensor.detach())
+        kept[name] = there.cpu() if processes.leads else there.new_empty(0)
+    return kept
+
+
 def share(tensor: Tensor, like: Tensor) -> Tensor:
     """This process's share of a tensor that every process has, as it has one of `like`."""
     if not _is_shared(like):

@@ -48,7 +48,7 @@ def progress(event: Stepped, *, steps: int | None, left: float | None) -> str:
     share = f"/{steps:,}" if steps else f" ({event.progress:.0%})"
     speed = f"{event.tokens_per_second:,.0f} tokens/s"
     parts = [f"step {event.step:,}{share}", f"loss {event.loss:.4g}", speed]
-    if event.model_flops_utilization is not None:
+    if event.model_flops_utilization is not None and event.model_flops_utilization >= 0.01:
         parts.append(f"MFU {100 * event.model_flops_utilization:.0f} %")
     if left is not None:
         parts.append(f"eta {duration(left)}")

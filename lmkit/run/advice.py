@@ -40,19 +40,32 @@ def advice(recipe: Pretraining, trainee: Trainee, found: Mapping[str, Any]) -> I
     if longest is not None and longest > 2 * train.block_tokens:
         yield (
             f"the encoder has {longest} positions, but trains on at most {train.block_tokens}: those beyond stay as "
-            f"they are drawn, and longer texts are read badly"
+            f"they are drawn, and longer texts are read badly; lower encoder.positions, or raise train.block_tokens"
         )
     unknown = trainee.parts.tokenizer.vocabulary.special.get("unk")
     if unknown is not None:
         share = float(np.mean(np.concatenate([example.tokens for example in examples]) == unknown))
         if share > 0.01:
             yield f"{share:.1%} of the tokens are unknown to the tokenizer: train it on this text"
+    if (load := _load()) > 1.5 * (cores := os.cpu_count() or 1) and found["threads"] > 1:
+        yield (
+            f"other work wants the processor too (a load of {load:.1f} on {cores} cores): threads wait for each other "
+            f"then, and train.threads=1 may be faster than {found['threads']}"
+        )
     if (reason := can_compile(found["device"])) and train.compile == "auto":
         yield f"the run is not compiled, which costs speed: {reason}"
     if (have := _memory()) and found["peak_memory_bytes"] > 0.9 * have:
         yield "two steps took nearly all of this machine's memory: lower train.micro_batch_tokens"
     if not recipe.data.validation:
         yield "nothing validates the run: name files, or a share such as 0.01, in data.validation"
+
+
+def _load() -> float:
+    """Processes that wanted the processor in the last minute, on average."""
+    try:
+        return os.getloadavg()[0]
+    except OSError:
+        return 0.0
 
 
 def _memory() -> int | None:

@@ -12,7 +12,9 @@ from typing import Any
 import attrs
 
 from lmkit.batch import Example
+from lmkit.config import read as read_toml
 from lmkit.engine.events import Event, Started, Stepped
+from lmkit.errors import ConfigError
 from lmkit.recipe import Pretraining, read_pretraining
 from lmkit.report.curves import sparkline
 from lmkit.run.advice import advice
@@ -44,6 +46,10 @@ def check(
     learning rates and micro-batches.  `world` and `gpu`: also what it would need on so
     many of these, from formulas.  `price` of an hour of this machine: also the money.
     """
+    if isinstance(recipe, (str, Path)) and "task" in read_toml(Path(recipe)):
+        raise ConfigError(
+            str(recipe), [f"is a task's file, and check is for pre-training: lmkit finetune DIR {recipe} ..."]
+        )
     read = read_pretraining(recipe, overrides=overrides, local_files=local_files)
     check_fit(read)
     if world is not None:

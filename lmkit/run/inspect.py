@@ -42,6 +42,8 @@ class Piece:
     """ "text", "special", "scored" (predicted there), "filler" or "border" (where a sequence ends)."""
     wanted: str = ""
     """What is to be predicted there, where that is a token."""
+    apart: bool = False
+    """Whether a space stands before it."""
 
 
 def inspect_data(
@@ -81,7 +83,11 @@ def inspect_data(
 
 def shown(found: Mapping[str, Any]) -> Shown:
     """The same, with a form for notebooks: the batches in colours, then the counts."""
-    rows = [[(p.text, p.kind, p.wanted) for p in row] for example in found["examples"] for row in example["rows"]]
+    rows = [
+        [(" " * p.apart + p.text, p.kind, p.wanted) for p in row]
+        for example in found["examples"]
+        for row in example["rows"]
+    ]
     counts = [(name, value) for name, value in found.items() if name != "examples"]
     return Shown(found, tokens(rows) + table((), counts))
 
@@ -99,6 +105,7 @@ def _rows(inputs: Packed, wanted: Mapping[int, int], tokenizer: Tokenizer) -> It
     for first, last in zip(inputs.first.tolist(), inputs.last.tolist(), strict=True):
         real[first : last + 1] = True
     ends = set(inputs.last.tolist())
+    begins = tokenizer.vocabulary.word_starts
 
     def word(token: int) -> str:
         return f"[{names[token]}]" if token in names else tokenizer.decode([token])
@@ -111,9 +118,14 @@ def _rows(inputs: Packed, wanted: Mapping[int, int], tokenizer: Tokenizer) -> It
             if not real[place]:
                 filler += 1
             elif place in wanted:
-                line.append(Piece(word(token), "scored", word(wanted[place])))
+                there = word(wanted[place])
+                line.append(
+                    Piece(word(token), "scored", there, apart=begins[wanted[place]] and not there[:1].isspace())
+                )
             else:
-                line.append(Piece(word(token), "special" if token in names else "text"))
+                text = word(token)
+                kind = "special" if token in names else "text"
+                line.append(Piece(text, kind, apart=bool(begins[token]) and not text[:1].isspace()))
             if place in ends:
                 line.append(Piece("", "border"))
         yield [*line, Piece(f"{filler} of filler", "filler")] if filler else line
@@ -154,7 +166,7 @@ def _of_stores(train: Sequence[Store], validation: Mapping[str, Store]) -> dict[
         "tokens": int(lengths.sum()),
         "bytes a token": sum(store.total_bytes for store in train) / max(1, int(lengths.sum())),
         "tokens of a document": {name: float(np.quantile(lengths, at)) for name, at in _QUANTILES.items()},
-        "documents that were there before": len(known) - len(seen),
+        "duplicate documents": len(known) - len(seen),
         "validation documents that are in train too": overlap,
     }
 
@@ -184,7 +196,7 @@ def _of_rows(trainee: Trainee) -> dict[str, Any]:
     return {
         "examples of an epoch": len(train),
         "tokens of an example": {name: float(np.quantile(lengths, at)) for name, at in _QUANTILES.items()},
-        "examples that were there before": len(train) - len(seen),
+        "duplicate examples": len(train) - len(seen),
         "validation examples that are in train too": overlap,
         **({"labels": dict(sorted(labels.items(), key=lambda item: -item[1]))} if labels else {}),
     }

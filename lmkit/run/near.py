@@ -47,8 +47,8 @@ def near_duplicates(train: Sequence[Store], validation: Mapping[str, Store]) -> 
             break
     overlap = {name: [is_known(sketch) for sketch in _sketches(store)] for name, store in validation.items()}
     return {
-        "documents almost as one before": f"{doubles:,} of {looked:,}",
-        "validation documents almost as one in train": {
+        "near-duplicate documents": f"{doubles:,} of {looked:,}",
+        "validation documents that are nearly in train": {
             name: f"{sum(known):,} of {len(known):,}" for name, known in overlap.items()
         },
     }

@@ -177,9 +177,10 @@ class Run:
         return chosen.predict(self.module.encoder, self.module.head, asked(), batch_tokens=BATCH_TOKENS)
 
     def able(self) -> list[str]:
-        """The names of the installed tasks that read this run's head; its own first."""
+        """The names of the installed tasks that read this run's head: its own first, then those for it alone."""
         own = self.parts.task.component.name if self.parts.task is not None else None
-        return sorted((task.name for task in self._tasks()), key=lambda name: (name != own, name))
+        able = sorted(self._tasks(), key=lambda task: (task.name != own, len(task.reads), task.name))
+        return [task.name for task in able]
 
     def _repr_html_(self) -> str:
         """For notebooks: what it is and what it can be asked."""

@@ -94,7 +94,7 @@ def members(folder: Path) -> list[Path]:
 
 
 def compared(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What was found for each seed, with the mean and the spread of every number that all of them have."""
+    """What was found for each seed, with the mean and the spread of every measure that all of them have."""
     values: dict[str, list[float]] = defaultdict(list)
     for one in found.values():
         for name, value in _numbers(one):
@@ -117,8 +117,8 @@ def _numbers(found: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, fl
     for name, value in found.items():
         if isinstance(value, Mapping):
             yield from _numbers(value, f"{path}{name}.")
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield f"{path}{name}", float(value)
+        elif isinstance(value, float):  # a count, of rows or steps, has no mean that says anything
+            yield f"{path}{name}", value
 
 
 def _best_validation(folder: Path) -> dict[str, float]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,14 @@ from lmkit.model import Model
 from lmkit.recipe import Finetuning, Pretraining, tables
 from lmkit.registry import Registry
 from lmkit.registry.component import told
-from lmkit.report.apart import Apart
 from lmkit.report.console import Console, guarded
-from lmkit.report.metrics import MetricsFile
+from lmkit.report.metrics import MetricsFile, read_metrics
 from lmkit.report.watch import Watch
 from lmkit.run.background import Background
 from lmkit.run.folder import METRICS
 from lmkit.run.parts import Parts
 from lmkit.run.recorded import environment
+from lmkit.run.reporters import reporters
 
 _WORTH_COMPILING = 3e14
 """Floating-point operations of a run from which compiling, half a minute to two, is repaid: some ten minutes."""
@@ -158,6 +157,12 @@ def train(
 
             watchers.append(guarded(Samples(trainee, registry, tell)))
 
+    if resumed is not None and engine.is_over and _has_ended(folder):
+        once_restored()
+        if processes.leads and not quiet:
+            more = _larger(recipe.train)
+            sys.stderr.write(f"{folder}: finished already; to train on, give it a larger budget, as by --set {more}\n")
+        return
     processes.lead(watch)
     if resumed is not None and state is not None:
         event = Resumed(
@@ -197,28 +202,17 @@ def _hold(held: ExitStack, folder: Path) -> None:
     held.enter_context(RunLock(folder))
 
 
-def reporters(registry: Registry, folder: Path, named: Sequence[str]) -> Iterator[Observer]:
-    """What plugins offer to watch a run in `folder`, each made of its path; one that cannot be made is warned about.
-
-    Those that say `only_where_named` are made where they are among `named`; raises PluginError where one of these
-    cannot be.
-    """
-    wanted = [registry.find("reporter", name) for name in named]
-    for component in registry.components():
-        if component.kind == "reporter":
-            asked = component in wanted
-            try:
-                reporter = component.load()
-                if asked or not getattr(reporter, "only_where_named", False):
-                    yield Apart(partial(_made, reporter, folder), component.name)
-            except Exception as error:
-                if asked:
-                    raise PluginError(f"{component} cannot watch this run: {told(error)}") from error
-                warnings.warn(f"{component} does not watch this run: {told(error)}", stacklevel=2)
+def _has_ended(folder: Path) -> bool:
+    """Whether a run has told its own end."""
+    told = read_metrics(folder / METRICS)
+    return bool(told) and told[-1].get("reason") in ("done", "no better")
 
 
-def _made(reporter: Callable[[Path], Observer], folder: Path) -> Observer:
-    return guarded(reporter(folder))
+def _larger(settings: Training) -> str:
+    """A budget of the same kind, and twice as large."""
+    budget = next(name for name in ("steps", "tokens", "epochs", "minutes") if getattr(settings, name) is not None)
+    twice = 2 * (settings.budget_tokens() or getattr(settings, budget))
+    return f"train.{budget}={twice:g}" if isinstance(twice, float) else f"train.{budget}={twice}"
 
 
 def differences_of(checkpoint: Checkpoint) -> list[str]:

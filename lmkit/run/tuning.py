@@ -58,10 +58,18 @@ def tuned(trainee: Trainee, settings: Training, train: Train) -> dict[str, Any]:
         if len(made) > 1:
             speeds[micro] = statistics.median(e.tokens_per_second for e in made[1:])
     return {
-        "loss_by_learning_rate": {f"{factor * settings.learning_rate:.3g}": loss for factor, loss in losses.items()},
-        "tokens_per_second_by_micro_batch": {f"{micro}": speed for micro, speed in speeds.items()},
+        f"loss after {_STEPS} steps at": {_rates(settings, factor): loss for factor, loss in losses.items()},
+        "tokens a second by train.micro_batch_tokens": {f"{micro}": speed for micro, speed in speeds.items()},
         "advice": list(_advice(losses, speeds, settings)),
     }
+
+
+def _rates(settings: Training, factor: float) -> str:
+    """The learning rates that there are, `factor` times as high."""
+    rates = f"train.learning_rate={factor * settings.learning_rate:.3g}"
+    if settings.optimizer == "muon":
+        rates += f" train.matrix_learning_rate={factor * settings.matrix_learning_rate:.3g}"
+    return rates
 
 
 def _micro_batches(settings: Training) -> list[int]:
@@ -77,9 +85,7 @@ def _advice(losses: dict[float, float], speeds: dict[int, float], settings: Trai
     if math.isinf(losses[best]):
         yield "at none of the learning rates did the loss stay a number: lower train.learning_rate"
     elif losses[best] < (1 - _BETTER) * losses[1.0]:
-        rates = f"train.learning_rate={best * settings.learning_rate:.3g}"
-        if settings.optimizer == "muon":
-            rates += f" train.matrix_learning_rate={best * settings.matrix_learning_rate:.3g}"
+        rates = _rates(settings, best)
         yield (
             f"after {_STEPS} steps the loss is lowest, {losses[best]:.4g} and not {losses[1.0]:.4g}, with {rates}; a "
             "long run may want less"

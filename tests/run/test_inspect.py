@@ -65,7 +65,7 @@ def test_masks_are_shown_with_what_is_to_be_predicted(place: Path) -> None:
 def test_what_is_double_and_what_overlaps_is_counted(place: Path) -> None:
     found = inspect_data(recipe(place, "clm", "gpt2", "bpe"))
     assert found["documents"] == 52
-    assert found["documents that were there before"] == 2
+    assert found["duplicate documents"] == 2
     assert found["validation documents that are in train too"] == {"validation": "1 of 2"}
     assert found["tokens of a document"]["shortest"] <= found["tokens of a document"]["longest"]
 
@@ -79,7 +79,7 @@ def test_a_tasks_rows_are_shown_with_their_targets(place: Path) -> None:
     found: dict[str, Any] = inspect_data(task, start=start.folder, examples=2)
     assert {example["target"] for example in found["examples"]} <= {"y", "n"}
     assert found["labels"] == {"y": 11, "n": 10}
-    assert found["examples that were there before"] == 1
+    assert found["duplicate examples"] == 1
     with pytest.raises(lmkit.ConfigError, match="is a task's file: --from DIR names the run"):
         inspect_data(task)
 
@@ -90,7 +90,7 @@ def test_documents_that_are_almost_the_same_are_counted(place: Path) -> None:
     (place / "text.txt").write_text("\n".join([*lines, long, f"{long} again", f"again {long}"]) + "\n")
     (place / "held.txt").write_text(f"{long} at last\nMaid Marian was in the castle with the Sheriff and his men.\n")
     found = inspect_data(recipe(place, "clm", "gpt2", "bpe"), near=True)
-    doubles, looked = map(int, found["documents almost as one before"].split(" of "))
+    doubles, looked = map(int, found["near-duplicate documents"].split(" of "))
     assert looked == 55
     assert doubles >= 4  # the two that are there twice, and the two that are almost
-    assert found["validation documents almost as one in train"] == {"validation": "1 of 2"}
+    assert found["validation documents that are nearly in train"] == {"validation": "1 of 2"}

@@ -60,9 +60,20 @@ def _data(recipe: Mapping[str, Any]) -> list[str]:
     if not isinstance(data, Mapping):
         origin = recipe.get("imported", {})
         return [f"Imported from `{origin.get('path', 'elsewhere')}`; what it was trained on is not known here."]
-    sources = [source.get("path", "") if isinstance(source, Mapping) else source for source in data.get("train", [])]
-    validation = data.get("validation") or "none"
-    return [f"Trained on {', '.join(f'`{source}`' for source in sources)}; validated on: `{validation}`."]
+    return [f"Trained on {_sources(data.get('train', []))}; validated on {_validation(data.get('validation'))}."]
+
+
+def _sources(some: Sequence[Any]) -> str:
+    paths = [source.get("path", "") if isinstance(source, Mapping) else source for source in some]
+    return ", ".join(f"`{path}`" for path in paths)
+
+
+def _validation(asked: Any) -> str:
+    if isinstance(asked, float):
+        return f"a share of {asked:g} that was held out of it"
+    if isinstance(asked, Mapping):
+        return "; ".join(f"{name}: {_sources(paths)}" for name, paths in asked.items()) or "nothing"
+    return _sources(asked) if isinstance(asked, list) and asked else "nothing"
 
 
 def _curve(events: Sequence[Mapping[str, Any]]) -> list[str]:
