@@ -16,7 +16,9 @@ def trained(run: Run) -> Answer:
     data = {"run": str(run.folder), "step": run.step, "last_step": last, "head_kind": run.head_kind}
     best = f"; the best validation came at step {run.step:,}, and its model is used" if run.step != last else ""
     said = f"{run.folder}: trained to step {last:,}{best}"
-    return Answer.of(data, said, f"Next: {next_command(run)}")
+    profile = run.folder / "profile.md"
+    told = [f"Where the time of a step went: {profile}"] if profile.exists() else []
+    return Answer.of(data, said, *told, f"Next: {next_command(run)}")
 
 
 def next_command(run: Run) -> str:

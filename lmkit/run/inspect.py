@@ -120,7 +120,7 @@ def _rows(inputs: Packed, wanted: Mapping[int, int], tokenizer: Tokenizer) -> It
             elif place in wanted:
                 there = word(wanted[place])
                 line.append(
-                    Piece(word(token), "scored", there, apart=begins[wanted[place]] and not there[:1].isspace())
+                    Piece(word(token), "scored", there, apart=bool(begins[wanted[place]]) and not there[:1].isspace())
                 )
             else:
                 text = word(token)

@@ -176,7 +176,8 @@ def test_on_a_terminal_a_line_moves(recipe: Path) -> None:
 def test_batches_are_shown_as_text(lmkit: Lmkit, recipe: Path) -> None:
     lines = lmkit("data", "inspect", "run.toml", "--examples", "2").stdout.splitlines()
     assert [line for line in lines if line.startswith("example ")] == ["example 0", "example 1"]
-    assert "{[MASK]|" in lines[1]
+    assert lines[0].startswith("{what the model reads|what it has to predict there}")
+    assert "{[MASK]|" in lines[3]
     assert any(line.startswith("duplicate documents") for line in lines)
     found = json.loads(lmkit("data", "inspect", "run.toml", "--examples", "1", "--json").stdout)
     assert {piece["kind"] for row in found["examples"][0]["rows"] for piece in row} >= {"scored", "border"}
