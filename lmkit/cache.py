@@ -6,12 +6,18 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from lmkit.errors import ConfigError
+
 _OTHERS_WRITE = 0o022
 
 
 def cache_folder() -> Path:
     """Where tokens and compiled steps are kept between runs: LMKIT_CACHE, or ~/.cache/lmkit."""
-    return Path(os.environ.get("LMKIT_CACHE") or "~/.cache/lmkit").expanduser()
+    asked = os.environ.get("LMKIT_CACHE") or "~/.cache/lmkit"
+    try:
+        return Path(asked).expanduser()
+    except RuntimeError:  # no such user, or no home
+        raise ConfigError("LMKIT_CACHE", [f"expected a folder, got {asked!r}, which has no home: set it"]) from None
 
 
 def keep_compiled(environ: MutableMapping[str, str] = os.environ) -> None:
@@ -28,7 +34,7 @@ def keep_compiled(environ: MutableMapping[str, str] = os.environ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
         mine = found.st_uid == os.getuid() and not found.st_mode & _OTHERS_WRITE and os.access(folder, os.W_OK)
-    except (OSError, RuntimeError):  # a cache that is for reading only, or no home
+    except (OSError, ConfigError):  # a cache that is for reading only, or no home
         return
     if mine:
         environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)

@@ -47,7 +47,7 @@ use = "hybrid"
 minutes = {minutes}
 block_tokens = 64
 batch_tokens = 2048
-evaluate_every_steps = 200
+evaluate_every_steps = 40
 """
 COLOURS = {
     "default": "#d8dee9",
@@ -165,7 +165,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         picture_of(browser, terminal(folder, "data", "inspect", "run.toml", "--examples", "1"), "inspect")
         picture_of(browser, terminal(folder, "check", "run.toml"), "check")
-        training = terminal(folder, "pretrain", "run.toml", "--run", "runs/hybrid", until="step 600  validation")
+        training = terminal(folder, "pretrain", "run.toml", "--run", "runs/hybrid", until="step 160  validation")
         picture_of(browser, training, "training")
         terminal(folder, "pretrain", "run.toml", "--run", "runs/causal", "--set", "objective.use=clm")
         compared = terminal(folder, "compare", "runs/hybrid", "runs/causal", "--out", "both.html")

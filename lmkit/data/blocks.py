@@ -17,15 +17,15 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lmkit.data.folder import Entry, make_once, mapped, read_manifest
+from lmkit.data.folder import MANIFEST, Entry, make_once, mapped, read_manifest, remedy, sha256, verify
 from lmkit.data.packing import best_fit_decreasing
 from lmkit.data.store import Store
-from lmkit.errors import FitError
+from lmkit.errors import FitError, IntegrityError
 
 if TYPE_CHECKING:
     from lmkit.interfaces.tokenizer import Tokenizer
 
-BLOCKS_VERSION = 1
+BLOCKS_VERSION = 2
 """Raised when the same store would give other blocks."""
 
 _WINDOW = 1 << 16  # pieces that are packed together
@@ -41,6 +41,10 @@ class _Manifest:
     tokens: int
     files: Mapping[str, Entry]
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes that its files have."""
+        return {"starts.bin": 8 * self.pieces, "lengths.bin": 4 * self.pieces, "borders.bin": 8 * (self.blocks + 1)}
+
 
 def surroundings(tokenizer: Tokenizer) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The special tokens that `tokenizer` puts before and behind one text."""
@@ -51,7 +55,8 @@ def surroundings(tokenizer: Tokenizer) -> tuple[npt.NDArray[np.int64], npt.NDArr
 class Blocks:
     """Blocks of at most `block_tokens` tokens from a store, each made of whole pieces.
 
-    `prefix` and `suffix` are put around every piece.  Raises FitError where they leave no room for text.
+    `prefix` and `suffix` are put around every piece.  Raises FitError where they leave no room for text, IntegrityError
+    for an index that has changed on the disk.
     """
 
     def __init__(
@@ -70,6 +75,9 @@ class Blocks:
         folder = store.folder / f"blocks-{BLOCKS_VERSION}-{block_tokens}-{overhead}"
         make_once(folder, partial(_write, store, block_tokens, overhead))
         manifest = read_manifest(folder, _Manifest, version=BLOCKS_VERSION)
+        if {name: entry.size for name, entry in manifest.files.items()} != manifest.sizes() or manifest.blocks < 1:
+            raise IntegrityError(f"{folder / MANIFEST}: what it says does not agree with itself. {remedy(folder)}")
+        verify(folder, manifest.files)
         self._starts = mapped(folder / "starts.bin", "<i8")
         self._lengths = mapped(folder / "lengths.bin", "<i4")
         self._borders = mapped(folder / "borders.bin", "<i8")
@@ -118,7 +126,9 @@ def _write(store: Store, block_tokens: int, overhead: int, folder: Path) -> dict
         "blocks": blocks,
         "pieces": pieces,
         "tokens": tokens,
-        "files": {path.name: {"size": path.stat().st_size} for path in sorted(folder.iterdir())},
+        "files": {
+            path.name: {"size": path.stat().st_size, "sha256": sha256(path)} for path in sorted(folder.iterdir())
+        },
     }
 
 

@@ -36,7 +36,7 @@ def build_store(pieces: Iterable[Piece], tokenizer: Tokenizer, fingerprint: str,
     reading `pieces` raises; then nothing is left behind.
     """
     made = make_once(store_folder(fingerprint), partial(_write, pieces, tokenizer, fingerprint, tally))
-    return open_store(fingerprint, verify=not made)
+    return open_store(fingerprint, verified=not made)
 
 
 def _write(

@@ -7,7 +7,9 @@ The lock is the kernel's (flock) and ends with its process, so a killed build bl
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -56,8 +58,9 @@ def make_once(folder: Path, write: Callable[[Path], Mapping[str, Any]]) -> bool:
             _sync(folder.parent)
             return True
     except OSError as error:
+        room = " with more room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ", of your own"
         raise DataError(
-            f"{folder}: cannot be written: {error.strerror or error}. Set LMKIT_CACHE to a folder with more room"
+            f"{folder}: cannot be written: {error.strerror or error}. Set LMKIT_CACHE to a folder{room}"
         ) from None
 
 
@@ -95,13 +98,26 @@ def read_manifest(folder: Path, cls: type[T], *, version: int) -> T:
     except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
         raise IntegrityError(f"{path}: not the manifest of a token store: {error}. {remedy(folder)}") from None
     if found != version:
-        raise IntegrityError(f"{path}: version {found}, where this lmkit reads version {version}. {remedy(folder)}")
+        raise IntegrityError(f"{path}: version {found!r}, where this lmkit reads version {version}. {remedy(folder)}")
     for name, entry in manifest.files.items():
         size = (folder / name).stat().st_size if name in _FILES and (folder / name).is_file() else None
         if size != entry.size:
             got = "absent" if size is None else f"{size:,} bytes"
             raise IntegrityError(f"{folder / name}: {got}, where {entry.size:,} bytes are wanted. {remedy(folder)}")
     return manifest
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(folder: Path, files: Mapping[str, Entry]) -> None:
+    """Read every file; raises IntegrityError for one whose hash is not what the manifest says."""
+    for name, entry in files.items():
+        if sha256(folder / name) != entry.sha256:
+            raise IntegrityError(f"{folder / name}: its bytes have changed. {remedy(folder)}")
 
 
 def mapped(path: Path, dtype: str) -> npt.NDArray[Any]:

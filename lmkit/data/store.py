@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lmkit.cache import cache_folder
-from lmkit.data.folder import MANIFEST, Entry, mapped, read_manifest, remedy
+from lmkit.data.folder import MANIFEST, Entry, mapped, read_manifest, remedy, verify
 from lmkit.data.settings import Data
 from lmkit.data.tally import Tally
 from lmkit.errors import IntegrityError
@@ -80,10 +80,11 @@ class Store:
 
     def verify(self) -> None:
         """Read every file; raises IntegrityError for one whose hash is not what the manifest says."""
-        for name, entry in read_manifest(self.folder, _Manifest, version=STORE_VERSION).files.items():
-            with (self.folder / name).open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
-                    raise IntegrityError(f"{self.folder / name}: its bytes have changed. {remedy(self.folder)}")
+        verify(self.folder, read_manifest(self.folder, _Manifest, version=STORE_VERSION).files)
+        if int(self.document_bytes.sum()) != self.total_bytes:
+            raise IntegrityError(
+                f"{self.folder / MANIFEST}: what it says does not agree with itself. {remedy(self.folder)}"
+            )
 
 
 def fingerprint_of(identities: Sequence[str], settings: Data, tokenizer_fingerprint: str, *, part: str = "all") -> str:
@@ -103,10 +104,10 @@ def store_folder(fingerprint: str) -> Path:
     return cache_folder() / "stores" / fingerprint
 
 
-def open_store(fingerprint: str, *, verify: bool = False) -> Store:
+def open_store(fingerprint: str, *, verified: bool = False) -> Store:
     """A store that was built; raises IntegrityError where it is absent or not whole.
 
-    It is judged by its manifest and sizes, and with `verify` by its hashes too, as for training.
+    It is judged by its manifest and sizes, and with `verified` by its hashes too, as for training.
     """
     folder = store_folder(fingerprint)
     manifest = read_manifest(folder, _Manifest, version=STORE_VERSION)
@@ -124,6 +125,6 @@ def open_store(fingerprint: str, *, verify: bool = False) -> Store:
         total_bytes=manifest.bytes,
         tally=manifest.tally,
     )
-    if verify:
+    if verified:
         store.verify()
     return store

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 SPIKE_WINDOW = 64
 """Losses over which the median is taken that a spike is measured by."""
 _ENOUGH = 16  # losses before a spike can be told
+_LEAST = 1e-9  # to divide by
 _NATS = 2.0  # a small loss may double by chance: a spike also exceeds the median by this much
 
 
@@ -22,7 +23,7 @@ def what_is_wrong(loss: float, grad_norm: float, recent: Sequence[float], spike:
     if not math.isfinite(grad_norm):
         return f"the gradient's norm is {grad_norm} at loss {loss:.4f}"
     if spike and len(recent) >= _ENOUGH:
-        median = statistics.median(recent)
+        median = max(statistics.median(recent), _LEAST)
         if loss > spike * median and loss > median + _NATS:
             return f"the loss jumped to {loss:.4f}, {loss / median:.1f} times the median of the last {len(recent)}"
     return None

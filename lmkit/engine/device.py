@@ -45,18 +45,23 @@ class Choices:
         return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
 
 
+def device() -> str:
+    """What a run is made on here."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def choose(settings: Training, *, long_run: bool) -> Choices:
     """Fill in every "auto" of `settings`; `long_run`: whether compiling would be repaid."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    place = device()
     threads = max(1, physical_cores() // local_world()) if settings.threads == "auto" else settings.threads
     precision = settings.precision
     if precision == "auto":
-        precision = "bf16" if computes_in_bf16(device) else "fp32"
-    compiled = settings.compile == "on" or (settings.compile == "auto" and long_run and can_compile(device) is None)
+        precision = "bf16" if computes_in_bf16(place) else "fp32"
+    compiled = settings.compile == "on" or (settings.compile == "auto" and long_run and can_compile(place) is None)
     micro = settings.micro_batch_tokens
     if micro == "auto":
-        micro = micro_batch_tokens(settings, _MOST_TOKENS[device])
-    return Choices(device=device, precision=precision, compile=compiled, threads=threads, micro_batch_tokens=micro)
+        micro = micro_batch_tokens(settings, _MOST_TOKENS[place])
+    return Choices(device=place, precision=precision, compile=compiled, threads=threads, micro_batch_tokens=micro)
 
 
 def micro_batch_tokens(settings: Training, most: int) -> int:

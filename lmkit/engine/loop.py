@@ -124,17 +124,17 @@ class Engine:
                 self._emit(Finished(step=state.step, reason=reason, tokens=state.tokens, seconds=state.seconds))
         if self._interrupted:
             by = self._stop.signal or "a signal to another process"
-            raise Interrupted(f"stopped by {by} after step {self.state.step}; everything is saved")
+            kept = "; everything is saved" * (self.saving is not None)
+            raise Interrupted(f"stopped by {by} after step {self.state.step}{kept}")
 
     def _train(self) -> None:
         micro = max(1, round(self.choices.micro_batch_tokens / self.example_tokens))
         if self.processes.world > 1:  # no more than its share of a step
             micro = min(micro, math.ceil(self._full / self.processes.world))
         feed = Feed(source=self.source, collate=self.collate, micro_examples=micro, processes=self.processes)
-        losses = self._prepare(feed, micro)
+        losses, clock = self._prepare(feed, micro), time.perf_counter()
         saving = self.saving or Saving(save=lambda _: "", every_steps=None, every_minutes=None)
         saved_at, saved_time, evaluated_at = self.state.step, time.monotonic(), -1
-        clock = time.perf_counter()
         epoch = math.ceil(len(self.source) * self.example_tokens / self.settings.batch_tokens)
         every = self.settings.steps_between_validations(epoch if self.judge is not None else None)
         for plan, batches in feed.run(self._plans(micro), self.settings.data_workers):

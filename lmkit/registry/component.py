@@ -15,7 +15,15 @@ INTERFACES: tuple[Kind, ...] = ("tokenizer", "encoder", "objective", "task")
 """The kinds that have an interface: a class with a Config, and the kit's checks."""
 State = Literal["ok", "failed", "disabled", "conflict", "incompatible"]
 
-_MACHINERY = {"lmkit", "importlib", "_frozen_importlib", "_frozen_importlib_external", "pluggy"}
+_MACHINERY = {
+    "lmkit",
+    "concurrent",
+    "threading",
+    "importlib",
+    "_frozen_importlib",
+    "_frozen_importlib_external",
+    "pluggy",
+}
 
 
 @attrs.frozen

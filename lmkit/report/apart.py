@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import ClassVar
 
 from lmkit.engine.events import Event, Finished, Observer, Started
+from lmkit.errors import PluginError
 
 
 class Apart:
@@ -33,7 +34,10 @@ class Apart:
         made: Future[None] = Future()
         self._thread = threading.Thread(target=self._work, args=(make, made), name=f"reporter {name}", daemon=True)
         self._thread.start()
-        made.result()
+        try:
+            made.result(timeout=self.patience)
+        except TimeoutError:
+            raise PluginError(f"it did not begin within {self.patience:g} seconds") from None
 
     def __call__(self, event: Event) -> None:
         try:
@@ -72,7 +76,7 @@ class Apart:
         try:
             observer = make()
         except BaseException as error:
-            made.set_exception(error)
+            made.set_exception(error if isinstance(error, Exception) else PluginError(f"it left: {error!r}"))
             return
         made.set_result(None)
         while (item := self._waiting.get()) is not None:

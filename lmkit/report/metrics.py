@@ -34,6 +34,7 @@ _STEP_KEYS = (
 )
 _REPLAYED = frozenset({"step", "evaluated", "sampled", "saved"})
 _KEYS = (("step", int), ("event", str))
+_LARGEST = 1e100
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -87,8 +88,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
-    except ValueError:  # of JSON and of UTF-8
+        found = json.loads(line, parse_int=_whole, parse_float=_number)
+    except (ValueError, RecursionError):  # of JSON and of UTF-8; what nobody of us wrote
         return None
     if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in _KEYS):
         return None
@@ -96,6 +97,16 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         if key in found:
             found[key] = _read(found[key])
     return found
+
+
+def _whole(digits: str) -> int | float:
+    """An int that a chart can hold; else infinity."""
+    return int(digits) if len(digits) < 19 else math.copysign(math.inf, -1 if digits.startswith("-") else 1)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    return value if abs(value) < _LARGEST else math.copysign(math.inf, value)
 
 
 def _written(value: Any) -> Any:

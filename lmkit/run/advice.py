@@ -39,8 +39,8 @@ def advice(recipe: Pretraining, trainee: Trainee, found: Mapping[str, Any]) -> I
     longest = trainee.model.encoder.longest
     if longest is not None and longest > 2 * train.block_tokens:
         yield (
-            f"the encoder has {longest} positions, but trains on at most {train.block_tokens}: those beyond stay as "
-            f"they are drawn, and longer texts are read badly; lower encoder.positions, or raise train.block_tokens"
+            f"the encoder reads up to {longest} tokens, but is trained on at most {train.block_tokens}: longer texts "
+            f"are read badly; lower encoder.positions, or raise train.block_tokens"
         )
     unknown = trainee.parts.tokenizer.vocabulary.special.get("unk")
     if unknown is not None:

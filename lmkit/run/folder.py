@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from lmkit.checkpoint import RunLock, saved
@@ -13,6 +14,8 @@ CONFIG = "config.toml"
 METRICS = "metrics.jsonl"
 STARTED_FROM = "started-from.txt"
 """Says at which run's weights this one began, and so that they do not follow from its config."""
+_OF_A_BEGINNING = {CONFIG, METRICS, STARTED_FROM, "run.toml", ".lock", "checkpoints"}
+"""What a run has written before its first checkpoint."""
 IMPORTED = "imported"
 """The table of an imported run's config.toml that says where it is from."""
 
@@ -30,10 +33,12 @@ def require_new(folder: Path) -> None:
 def never_began(folder: Path) -> bool:
     """Whether it holds a run that was stopped before its first checkpoint, which holds first weights from elsewhere."""
     try:
-        if not (folder / CONFIG).is_file() or saved(folder):
+        if not (folder / CONFIG).is_file() or saved(folder) or {p.name for p in folder.iterdir()} - _OF_A_BEGINNING:
             return False
-        return (folder / STARTED_FROM).exists() or "task" in read(folder / CONFIG)
-    except LmkitError:  # whatever it is
+        config = read(folder / CONFIG)
+        begins = (folder / STARTED_FROM).exists() and isinstance(config.get("encoder"), Mapping)
+        return begins or (isinstance(config.get("task"), Mapping) and "use" in config["task"])
+    except (LmkitError, OSError):  # whatever it is
         return False
 
 
@@ -45,6 +50,7 @@ def create(folder: Path, recipe: Pretraining | Finetuning, source: object, start
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / METRICS).unlink(missing_ok=True)  # of one that was stopped before it began
+        (folder / STARTED_FROM).unlink(missing_ok=True)
         if start is not None:
             (folder / STARTED_FROM).write_text(f"{start}\n", encoding="utf-8")
         (folder / CONFIG).write_text(resolved_toml(recipe), encoding="utf-8")

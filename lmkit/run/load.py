@@ -14,7 +14,7 @@ from lmkit.lora import Lora
 from lmkit.lora.adapters import merged
 from lmkit.model import Model, join
 from lmkit.registry import Registry, default_registry
-from lmkit.run.folder import config_of
+from lmkit.run.folder import config_of, never_began
 from lmkit.run.parts import Parts, recalled
 from lmkit.run.recorded import require_sound
 from lmkit.run.run import Run
@@ -30,6 +30,8 @@ def load(run: Path | str, *, local_files: Sequence[Path | str] = ()) -> Run:
     config_of(folder)
     found = newest(folder, warn=lambda sentence: warnings.warn(sentence, stacklevel=3))
     if found is None:
+        if never_began(folder):
+            raise RunError(f"{folder}: it was stopped before it began; give the command that made it again")
         raise RunError(f"{folder}: no checkpoint yet; start the training with: lmkit resume {folder}")
     require_sound(found)
     found = _best(folder, found)

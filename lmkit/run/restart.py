@@ -29,7 +29,8 @@ def restarted(
     None where it has not, or the folder has another run or none.  `begins_elsewhere`: its first weights do not follow
     from its recipe, so that there has to be a checkpoint.
     """
-    if not processes.any(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0):  # each host counts for itself
+    count = os.environ.get("TORCHELASTIC_RESTART_COUNT", "")
+    if not processes.any(count.isdecimal() and count.strip("0") != ""):  # each host counts for itself
         return None
     if not processes.any(processes.leads and _has_begun(folder, recipe, begins_elsewhere)):
         return None

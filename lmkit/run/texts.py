@@ -119,12 +119,15 @@ def _opened(data: Data, fingerprints: Mapping[str, Any] | None) -> Stores | None
     if fingerprints is None:
         return None
     names = [*fingerprints["train"], *fingerprints["validation"].values()]
+    sets = {"validation"} if data.held_out else set(data.validation_sets)
+    if len(fingerprints["train"]) != len(data.sources) or set(fingerprints["validation"]) != sets:
+        return None
     if not all(store_folder(name).is_dir() for name in names):
         return None
     return Stores(
-        train=tuple(open_store(name, verify=True) for name in fingerprints["train"]),
+        train=tuple(open_store(name, verified=True) for name in fingerprints["train"]),
         weights=tuple(source.weight for source in data.sources),
-        validation={name: open_store(known, verify=True) for name, known in fingerprints["validation"].items()},
+        validation={name: open_store(known, verified=True) for name, known in fingerprints["validation"].items()},
     )
 
 

@@ -13,7 +13,7 @@ import attrs
 from lmkit.batch import Example
 from lmkit.checkpoint import Checkpoint, RunLock, save, step_name
 from lmkit.engine.best import Judge
-from lmkit.engine.device import choose
+from lmkit.engine.device import choose, device
 from lmkit.engine.distributed import Processes
 from lmkit.engine.events import Event, Observer, Resumed
 from lmkit.engine.feed import Source
@@ -132,6 +132,9 @@ def train(
     if resumed is not None and state is not None and state.choices is not None and _shares_cores_anew(resumed):
         threads = choose(recipe.train, long_run=False).threads
         state = attrs.evolve(state, choices=attrs.evolve(state.choices, threads=threads))
+    if state is not None and state.choices is not None and state.choices.device == "cuda" != device():
+        differences = [*differences, "device was cuda, is cpu"]
+        state = attrs.evolve(state, choices=choose(recipe.train, long_run=False))
     watchers: list[Observer] = []
     engine = engine_of(trainee, recipe, observers=watchers, saving=saving, state=state)
     if resumed is not None and state is not None:

@@ -58,7 +58,9 @@ def tuned(trainee: Trainee, settings: Training, train: Train) -> dict[str, Any]:
         if len(made) > 1:
             speeds[micro] = statistics.median(e.tokens_per_second for e in made[1:])
     return {
-        f"loss after {_STEPS} steps at": {_rates(settings, factor): loss for factor, loss in losses.items()},
+        f"loss after {_STEPS} steps at": {
+            f"{factor:g} times: {_rates(settings, factor)}": loss for factor, loss in losses.items()
+        },
         "tokens a second by train.micro_batch_tokens": {f"{micro}": speed for micro, speed in speeds.items()},
         "advice": list(_advice(losses, speeds, settings)),
     }

@@ -155,7 +155,7 @@ MUTANTS = [
     Mutant(
         "a store is not looked at",
         "lmkit/data/store.py",
-        "    if verify:\n",
+        "    if verified:\n",
         "    if False:\n",
         "tests/faults/test_stores.py",
     ),

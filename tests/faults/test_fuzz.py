@@ -142,7 +142,7 @@ def subject(kind: str, run: Path, folder: Path) -> tuple[Path, Open]:
             fingerprint = json.loads(next(iter((run / "checkpoints").glob("*/state.json"))).read_text())["data"][
                 "train"
             ][0]
-            return store_folder(fingerprint) / "manifest.json", lambda _: open_store(fingerprint, verify=True)
+            return store_folder(fingerprint) / "manifest.json", lambda _: open_store(fingerprint, verified=True)
         case "metrics.jsonl":
             return run / "metrics.jsonl", read_metrics
         case "rows.jsonl":

@@ -35,7 +35,7 @@ def test_any_bit_of_a_store_that_is_flipped_is_found(
         broken[bit // 8] ^= 1 << bit % 8
         path.write_bytes(broken)
         with pytest.raises(lmkit.IntegrityError, match=re.escape(f"{path}: its bytes have changed")):
-            open_store(fingerprint, verify=True)
+            open_store(fingerprint, verified=True)
         path.write_bytes(whole)
     path = paths[0]
     path.write_bytes(b"\0\0" + path.read_bytes()[2:])
