@@ -58,7 +58,7 @@ def make_once(folder: Path, write: Callable[[Path], Mapping[str, Any]]) -> bool:
             _sync(folder.parent)
             return True
     except OSError as error:
-        room = " with more room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ", of your own"
+        room = " with more room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else " of your own"
         raise DataError(
             f"{folder}: cannot be written: {error.strerror or error}. Set LMKIT_CACHE to a folder{room}"
         ) from None

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lmkit.data import blocks as blocks_module
-from lmkit.data.blocks import Blocks, surroundings
+from lmkit.data.blocks import BLOCKS_VERSION, Blocks, surroundings
 from lmkit.data.store import Store
 from lmkit.data.tally import Tally
 from lmkit.errors import FitError
@@ -55,7 +55,7 @@ def test_blocks_are_a_function_of_store_and_size_alone() -> None:
     rng = np.random.default_rng(0)
     texts = ["x" * n for n in rng.integers(1, 90, 500)]
     index = [
-        {path.name: path.read_bytes() for path in sorted((store.folder / "blocks-1-64-2").iterdir())}
+        {path.name: path.read_bytes() for path in sorted((store.folder / f"blocks-{BLOCKS_VERSION}-64-2").iterdir())}
         for store in (make_store(texts, "a"), make_store(texts, "b"))
         if Blocks(store, 64, *surroundings(ByteTokenizer()))
     ]

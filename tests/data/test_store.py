@@ -151,8 +151,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(DataError) as error:
         make_store(DOCUMENTS)
     assert str(error.value) == (
-        f"{tmp_path}/file/stores/of-a-test: cannot be written: Not a directory. Set LMKIT_CACHE to a folder with more "
-        "room"
+        f"{tmp_path}/file/stores/of-a-test: cannot be written: Not a directory. Set LMKIT_CACHE to a folder of your own"
     )
 
 

@@ -106,3 +106,21 @@ def test_a_reporter_that_leaves_is_told(capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().err
     assert "warning: reporter gone has left: SystemExit: 1" in said
     assert "warning: reporter gone does not keep up, or has stopped: the last events" in said
+
+
+@pytest.mark.parametrize(
+    ("begin", "said"),
+    [
+        ("raise SystemExit(0)", "it left: SystemExit"),
+        ("time.sleep(10_000)", "it did not begin within 0.2 seconds"),
+        ("raise OSError('no such service')", "OSError: no such service"),
+    ],
+)
+def test_a_reporter_that_does_not_begin_is_warned_about_and_the_run_is_made(
+    tmp_path: Path, book: Path, monkeypatch: pytest.MonkeyPatch, begin: str, said: str
+) -> None:
+    monkeypatch.setattr(Apart, "patience", 0.2)
+    (tmp_path / "beginning.py").write_text(WAITING.replace("        pass\n", f"        {begin}\n", 1))
+    table = recipe("clm", book, steps=1) | {"plugins": [str(tmp_path / "beginning.py")]}
+    with pytest.warns(UserWarning, match=f'reporter "waits".* does not watch this run: .*{said}'):
+        assert lmkit.pretrain(table, run=tmp_path / "run", quiet=True).step == 1

@@ -47,3 +47,22 @@ def test_any_bit_of_a_store_that_is_flipped_is_found(
     assert not (tmp_path / "another").exists()
     shutil.rmtree(path.parent)
     assert lmkit.resume(run.folder, quiet=True).step == 4
+
+
+def test_an_index_of_blocks_that_has_changed_is_found(
+    tmp_path: Path, book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMKIT_CACHE", str(tmp_path / "cache"))
+    table = recipe("clm", book, steps=1)
+    lmkit.pretrain(table, run=tmp_path / "run", quiet=True)
+    for number, path in enumerate(sorted((tmp_path / "cache" / "stores").glob("*/blocks-*/*"))):
+        whole = path.read_bytes()
+        if path.name == "manifest.json":
+            path.write_text(path.read_text().replace('"blocks": ', '"blocks": 1'))
+        else:
+            path.write_bytes(bytes(len(whole)))
+        with pytest.raises(lmkit.IntegrityError, match=re.escape(str(path))):
+            lmkit.pretrain(table, run=tmp_path / f"run-{number}", quiet=True)
+        assert not (tmp_path / f"run-{number}").exists()
+        path.write_bytes(whole)
+    assert number >= 7  # of two stores, three files each and what lists them

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import lmkit
 from tests.checkpoint.conftest import reseal
-from tests.run.recipes import recipe
+from tests.run.recipes import metrics, recipe
 
 Edit = Callable[[dict[str, Any]], Any]
 
@@ -53,3 +54,39 @@ def test_a_state_that_no_run_writes_is_told(whole: Path, tmp_path: Path, edit: s
     if edit != "no text":  # which a run that answers has no need of
         with pytest.raises(lmkit.IntegrityError):
             lmkit.load(run)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here it goes on where it was")
+def test_a_run_from_a_gpu_goes_on_without_one(whole: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    checkpoint = run / "checkpoints" / "step-00000002"
+    state = json.loads((checkpoint / "state.json").read_text())
+    state["engine"]["choices"]["device"] = "cuda"
+    (checkpoint / "state.json").write_text(json.dumps(state))
+    reseal(checkpoint)
+    assert lmkit.resume(run, overrides=["train.steps=3"], quiet=True).step == 3
+    [resumed] = metrics(run, "resumed")
+    assert "device was cuda, is cpu" in resumed["differences"]
+
+
+def test_a_run_that_is_done_says_so_and_does_nothing(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    before = (run / "metrics.jsonl").read_bytes()
+    assert lmkit.resume(run).step == 2
+    assert (run / "metrics.jsonl").read_bytes() == before
+    said = capsys.readouterr().err
+    assert said == f"{run}: finished already; to train on, give it a larger budget, as by --set train.steps=4\n"
+
+
+@pytest.mark.parametrize("config", ["task = 3\n", '[task]\nuse = "classification"\n'])
+def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, book: Path, config: str) -> None:
+    place = tmp_path / "notes"
+    place.mkdir()
+    (place / "config.toml").write_text(config)
+    (place / "diary.txt").write_text("mine")
+    with pytest.raises(lmkit.RunError, match="already there"):
+        lmkit.pretrain(recipe("clm", book, steps=1), run=place, quiet=True)
+    assert (place / "config.toml").read_text() == config
+    assert sorted(path.name for path in place.iterdir()) == ["config.toml", "diary.txt"]
