@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lmkit.checkpoint import of_step
+from lmkit.checkpoint.load import CHECKPOINTS
 from lmkit.config import read
 from lmkit.errors import LmkitError, PluginError, RunError
 from lmkit.interfaces import Format, History, Trained
@@ -33,6 +34,8 @@ def export(
     folder = Path(out).absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"{folder}: already there; choose another folder, or remove it")
+    if folder.parent.name == CHECKPOINTS:
+        raise RunError(f"{folder}: among a run's checkpoints, which it tells by their names; choose another folder")
     found = run if isinstance(run, Run) else load(run, local_files=local_files)
     component = found.registry.find("format", to)
     written: Format = component.load()()

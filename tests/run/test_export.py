@@ -204,3 +204,9 @@ def test_the_commands(tmp_path: Path, runs: Runs, capsys: pytest.CaptureFixture[
     assert "imported, so there is no training to go on with" in capsys.readouterr().err
     assert command(["export", folder, "--out", str(tmp_path / "out")]) == 2
     assert "already there" in capsys.readouterr().err
+
+
+def test_an_export_among_checkpoints_is_refused(tmp_path: Path) -> None:
+    run = pretrained(tmp_path, "gpt2", "clm")
+    with pytest.raises(lmkit.RunError, match="among a run's checkpoints"):
+        lmkit.export(run, to="transformers", out=run.folder / "checkpoints" / "step-00000009")

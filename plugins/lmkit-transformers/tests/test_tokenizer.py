@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -88,3 +89,13 @@ def test_what_is_no_tokenizer_is_told(tmp_path: Path) -> None:
         AnyTokenizer.load(tmp_path)
     with pytest.raises(DataError, match="character 2 is half of a surrogate pair"):
         AnyTokenizer.load(folder("wordpiece")).encode("ab\ud800")
+
+
+def test_a_vocabulary_that_lacks_its_own_tokens_is_told_at_once(tmp_path: Path) -> None:
+    for file in folder("wordpiece").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    pipeline = json.loads((tmp_path / "tokenizer.json").read_text())
+    pipeline["model"]["vocab"] = dict.fromkeys(pipeline["model"]["vocab"], 0)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(pipeline))
+    with pytest.raises(IntegrityError, match=r"not a tokenizer: .*\[UNK\]"):
+        AnyTokenizer.load(tmp_path)
