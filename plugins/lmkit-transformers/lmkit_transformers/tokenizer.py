@@ -170,9 +170,10 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise IntegrityError(f"{folder}: no tokenizer.json: expected a folder with a tokenizer of transformers")
     try:
         theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        theirs.backend_tokenizer.encode(
-            "Robin Hood, 1883", "é 你"
-        )  # a vocabulary that lacks its own tokens says so here
+        numbers = theirs.backend_tokenizer.get_vocab(with_added_tokens=True).values()
+        if len(set(numbers)) < len(numbers):
+            raise ValueError("several of its tokens have one id")
+        theirs.backend_tokenizer.encode("Robin Hood, 1883", "é 你")  # a vocabulary that lacks its tokens says so here
     except Exception as error:  # transformers and tokenizers raise nothing more exact
         raise IntegrityError(f"{folder}: not a tokenizer: {told(error)}") from error
     made: PreTrainedTokenizerFast = theirs
