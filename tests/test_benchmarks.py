@@ -99,7 +99,7 @@ def test_the_recipes_of_the_training_rows_are_valid(
     assert read_pretraining(tmp_path / "run.toml").train.steps == 40
 
 
-@pytest.mark.parametrize("row", WORKLOADS)
+@pytest.mark.parametrize("row", [pytest.param(row, marks=[pytest.mark.slow] * ("12x768" in row)) for row in WORKLOADS])
 def test_the_peer_of_a_row_has_as_many_parameters(row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMKIT_DATA", str(tmp_path))
     workload = WORKLOADS[row]

@@ -72,7 +72,9 @@ def installed(folder: Path) -> None:
     (information / "entry_points.txt").write_text(f"[{group}]\n{lines}")
 
 
-@pytest.mark.parametrize("kind", INTERFACES)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "encoder")) for kind in INTERFACES]
+)
 def test_a_new_package_passes_the_kit_at_once(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "new"
     files = new_package(kind, f"my-{kind}", folder)

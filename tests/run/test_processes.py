@@ -85,7 +85,7 @@ def near(found: Sequence[float], wanted: Sequence[float]) -> None:
 @pytest.mark.parametrize(
     ("parallel", "objective"),
     [
-        ("ddp", "clm"),
+        pytest.param("ddp", "clm", marks=pytest.mark.slow),
         ("fsdp", "clm"),
         pytest.param("ddp", "rtd", marks=pytest.mark.slow),
         pytest.param("fsdp", "hybrid", marks=pytest.mark.slow),

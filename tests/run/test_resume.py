@@ -153,6 +153,7 @@ def _killed_until_done(table: dict, folder: Path, kills: int) -> int:
         made += 1
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_at_the_same_bits(tmp_path, book):
     table = recipe("mlm", book, dropout=0.1, every_steps=2, steps=60)
     whole = lmkit.pretrain(table, run=tmp_path / "whole", quiet=True)

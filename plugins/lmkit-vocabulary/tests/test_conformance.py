@@ -71,6 +71,7 @@ def test_sentences_with_given_words_conform(check: Check) -> None:
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "check",
     conformance(Vocabulary, Vocabulary.Config(**SMALL, sentences=1, temperature=1.5, no_repeat=0, seed=3), rows=OPENED),
