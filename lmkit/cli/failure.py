@@ -26,7 +26,7 @@ def fail(error: BaseException, *, as_json: bool, debug: bool) -> int:
     rank, local = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK"))
     if isinstance(error, LmkitError) and not error.alone and local != "0":  # the machine's first says it for all
         return status
-    if rank != "0":
+    if rank != "0" and not message.startswith(f"process {rank} "):
         message = f"process {rank}: {message}"
     if debug:
         traceback.print_exception(error)

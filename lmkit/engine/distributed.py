@@ -85,10 +85,12 @@ class Processes:
             if self.world == 1 or not _is_of_a_collective(error):
                 raise
             first = str(error).strip().partition("\n")[0]
-            raise ProcessError(
+            lost = ProcessError(
                 f"process {self.rank} of {self.world} lost the others ({what}): one of them is gone, or came later "
                 f"than train.collective_minutes allow. What it said itself, says why. torch: {first:.300}"
-            ) from error
+            )
+            lost.alone = True  # each says which it is: the first may be the one that is gone
+            raise lost from error
 
 
 def _is_of_a_collective(error: RuntimeError) -> bool:
