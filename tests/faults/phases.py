@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def main(folder: Path, times: int, seed: int) -> dict[str, dict[str, int]]:
     for moment in MOMENTS:
         asked = tables(book, moment)
         whole = folder / f"whole {moment}"
-        forked(lambda asked=asked, whole=whole: lmkit.pretrain(asked, run=whole, quiet=True))  # type: ignore[misc]
+        forked(partial(lmkit.pretrain, asked, run=whole, quiet=True))
         kills = same = 0
         for number in range(times):
             run = folder / f"{moment} {number}"

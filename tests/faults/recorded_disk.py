@@ -11,6 +11,7 @@ import io
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ class RecordedDisk:
         for chosen in itertools.product(*choices):
             upto = dict(zip(map(id, folders), chosen, strict=True))
             for torn in (b"", b'{"half of": '):
-                yield lambda place, upto=upto, torn=torn: self._write(self.top, place, upto, torn)  # type: ignore[misc]
+                yield partial(self._write, self.top, upto=upto, torn=torn)
 
     def _nodes(self) -> list[Node]:
         """All that any name has ever led to."""
