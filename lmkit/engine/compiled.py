@@ -55,10 +55,13 @@ def _built(model: nn.Module, batch: Batch, choices: Choices) -> nn.Module:
 
     Raises FitError where torch cannot build them, or where they compute another loss or gradient of `batch`.
     """
+    from lmkit.engine.rewrites import Rewrites  # loads the compiler, which takes seconds
+
     _hide_attrs()
     keep_compiled()
     wanted = _loss_and_norm(model, model, batch, choices)
-    built = cast(nn.Module, torch.compile(model, dynamic=False))
+    options: dict[str, Any] = {"joint_custom_pre_pass": Rewrites()} if choices.device == "cpu" else {}
+    built = cast(nn.Module, torch.compile(model, dynamic=False, options=options))
     try:
         found = _loss_and_norm(built, model, batch, choices)
     except Exception as error:  # dynamo, inductor and the C++ compiler raise errors of many kinds

@@ -62,28 +62,28 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 tanh = torch.tanh(logits.float() / softcap)
                 logits = tanh * softcap
             target, weight = targets[chunk, None], weights[chunk]
-            scores = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
-            losses = -scores.gather(1, target)[:, 0]
+            log_z, shares = _softmax(logits)
+            picked = logits.gather(1, target).float()
+            losses = (log_z - picked)[:, 0]
             if smoothing:
-                losses = (1 - smoothing) * losses - smoothing * scores.mean(-1)
+                losses = (1 - smoothing) * losses + smoothing * (log_z[:, 0] - logits.float().mean(-1))
             if z_loss:
-                log_z = logits[:, 0].float() - scores[:, 0]
-                losses = losses + z_loss * log_z.square()
+                losses = losses + z_loss * log_z[:, 0].square()
             total = total + (losses * weight).sum()
             if d_features is not None and d_embedding is not None:
-                slope = scores.exp_()
+                slope, less = shares, torch.full_like(picked, 1 - smoothing)
                 if z_loss:
-                    slope = slope * (1 + 2 * z_loss * log_z[:, None])
+                    slope = slope * (1 + 2 * z_loss * log_z)
                 if smoothing:
                     slope = slope - smoothing / slope.shape[1]
-                slope.scatter_add_(1, target, torch.full_like(target, smoothing - 1, dtype=torch.float32))
                 if softcap is not None:
                     slope = slope * (1 - tanh.square())
-                if d_bias is not None:
-                    d_bias += weight @ slope
-                # Weights are few where slopes are many: they scale the features instead.
-                slope = slope.to(features.dtype)
+                    less = less * (1 - (picked / softcap).square())
+                slope = _lessened(slope, target, less, features.dtype)
                 scale = weight[:, None].to(features.dtype)
+                if d_bias is not None:
+                    d_bias += (scale.t() @ slope)[0]
+                # Weights are few where slopes are many: they scale the features instead.
                 d_features[chunk] = (slope @ embedding) * scale
                 d_embedding += slope.t() @ (features[chunk] * scale)
         ctx.save_for_backward(d_features, d_embedding, d_bias)
@@ -99,6 +99,27 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             None if d_bias is None else d_bias * scale,
             *(None,) * 6,
         )
+
+
+def _softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The logarithm of the softmax's normalizer [N, 1], and the softmax, in float32.
+
+    As one kernel of torch; or where kernels are built, in the terms of which the fastest one is.
+    """
+    if not torch.compiler.is_compiling():
+        scores = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
+        return logits[:, :1].float() - scores[:, :1], scores.exp_()
+    highest = logits.float().amax(-1, keepdim=True)
+    powers = torch.exp(logits.float() - highest)
+    total = powers.sum(-1, keepdim=True)
+    return highest + total.log(), powers * (1 / total)
+
+
+def _lessened(slope: Tensor, target: Tensor, less: Tensor, dtype: torch.dtype) -> Tensor:
+    """`slope` less `less` at the targets, in `dtype`, but subtracted in float32."""
+    if not torch.compiler.is_compiling():
+        return slope.scatter_add_(1, target, -less).to(dtype)
+    return slope.to(dtype).scatter(1, target, (slope.gather(1, target) - less).to(dtype))
 
 
 def cross_entropy_sum(

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lmkit.engine.device import can_compile
 from lmkit.parts import losses
 from lmkit.parts.losses import CHUNK, LossConfig, cross_entropy_sum
 
@@ -145,3 +146,22 @@ def test_half_precision_sums_in_float32() -> None:
     torch.testing.assert_close(total.double(), wanted.detach(), rtol=2e-3, atol=0)
     (other,) = torch.autograd.grad(wanted, given["embedding"])
     assert torch.cosine_similarity(given["embedding"].grad.flatten(), other.flatten().float(), dim=0) > 0.999
+
+
+@pytest.mark.skipif(can_compile("cpu") is not None, reason=str(can_compile("cpu")))
+@pytest.mark.parametrize("config", [None, LossConfig(label_smoothing=0.1, z_loss=1e-2)], ids=["plain", "more"])
+@pytest.mark.parametrize("softcap", [None, 0.7])
+def test_built_kernels_compute_the_same(config: LossConfig | None, softcap: float | None) -> None:
+    """They are in other terms: of powers, and of slopes from which the targets are taken last."""
+    given = drawn(CHUNK + 40)
+    named = ("features", "embedding", "bias")
+
+    def summed() -> Tensor:
+        return cross_entropy_sum(**given, softcap=softcap, config=config)
+
+    wanted, found = summed(), torch.compile(summed, dynamic=False)()
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+    ours = torch.autograd.grad(found, [given[name] for name in named])
+    theirs = torch.autograd.grad(wanted, [given[name] for name in named])
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
