@@ -60,7 +60,10 @@ def _built(model: nn.Module, batch: Batch, choices: Choices) -> nn.Module:
     _hide_attrs()
     keep_compiled()
     wanted = _loss_and_norm(model, model, batch, choices)
-    options: dict[str, Any] = {"joint_custom_pre_pass": Rewrites()} if choices.device == "cpu" else {}
+    options: dict[str, Any] = {}
+    if choices.device == "cpu":
+        fused = {"cpp.enable_floating_point_contract_flag": "fast"}  # a * b + c is one operation, rounded once
+        options = {"joint_custom_pre_pass": Rewrites(), **fused}
     built = cast(nn.Module, torch.compile(model, dynamic=False, options=options))
     try:
         found = _loss_and_norm(built, model, batch, choices)

@@ -60,6 +60,9 @@ class Stepped(Event):
     model_flops_utilization: float | None
     applied: bool = True
     """False where the step was bad and skipped."""
+    silent: float | None = None
+    """Share of the units to which no token of the batch gave a gradient, in the matrix that has most of them; told at
+    every hundredth step."""
 
 
 @attrs.frozen(kw_only=True)

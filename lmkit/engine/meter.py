@@ -11,10 +11,13 @@ from lmkit.batch import Batch
 from lmkit.engine.device import Choices, peak_flops
 from lmkit.engine.events import Started, Stepped
 from lmkit.engine.feed import Plan
+from lmkit.engine.parallel import part
 from lmkit.engine.settings import Training
 from lmkit.engine.state import State
 from lmkit.engine.step import StepResult
 from lmkit.engine.work import checkpoint_activations, count_flops
+
+_COUNTED_EVERY = 100  # steps: units that are silent are no news at every one
 
 
 @attrs.frozen(kw_only=True)
@@ -26,6 +29,8 @@ class Meter:
     flops_per_token: float
     peak: float | None
     """FLOP/s of the device; None: unknown."""
+    matrices: Sequence[nn.Parameter]
+    """Of the layers."""
     settings: Training
     choices: Choices
 
@@ -42,6 +47,7 @@ class Meter:
             parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
             flops_per_token=flops / max(batch.tokens, 1),
             peak=peak_flops(choices),
+            matrices=[p for layer in layers for p in layer.parameters() if p.dim() == 2],
             settings=settings,
             choices=choices,
         )
@@ -91,4 +97,14 @@ class Meter:
             tokens_per_second=speed,
             model_flops_utilization=speed * self.flops_per_token / peak if peak else None,
             applied=applied,
+            silent=silent_units(self.matrices) if state.step % _COUNTED_EVERY == 0 else None,
         )
+
+
+def silent_units(matrices: Sequence[nn.Parameter]) -> float | None:
+    """Share of a matrix' rows whose gradient is zero throughout, where it is largest; None where none has a gradient.
+
+    Such a unit answered no token of the batch: behind a ReLU, it is dead when it never does.
+    """
+    gradients = [part(p.grad) for p in matrices if p.grad is not None]
+    return max((float((gradient == 0).all(1).float().mean()) for gradient in gradients if len(gradient)), default=None)

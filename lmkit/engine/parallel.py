@@ -108,6 +108,11 @@ def whole(tensor: Tensor) -> Tensor:
     return cast("DTensor", tensor).full_tensor() if _is_shared(tensor) else tensor
 
 
+def part(tensor: Tensor) -> Tensor:
+    """What this process has of a tensor."""
+    return cast("DTensor", tensor).to_local() if _is_shared(tensor) else tensor
+
+
 def gathered(tensors: Mapping[str, Tensor], processes: Processes) -> dict[str, Tensor]:
     """All of some tensors for the process that writes, put into main memory one by one; the others keep nothing."""
     if processes.world == 1:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-def _gelu_tanh(x: Tensor) -> Tensor:
-    return F.gelu(x, approximate="tanh")
+from lmkit.parts.gelu import gelu
 
 
 def _relu2(x: Tensor) -> Tensor:
@@ -19,14 +18,14 @@ def _relu2(x: Tensor) -> Tensor:
 
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "gelu_tanh": _gelu_tanh,
+    "gelu": gelu,
+    "gelu_tanh": partial(gelu, approximate="tanh"),
     "relu": F.relu,
     "relu2": _relu2,
     "silu": F.silu,
     "tanh": torch.tanh,
 }
-"""By name; "gelu" is the exact one (Hendrycks and Gimpel 2016), "relu2" a squared ReLU (So et al. 2021)."""
+"""By name; "gelu" is the exact one, "relu2" a squared ReLU (So et al. 2021)."""
 
 
 class RootMeanSquareNorm(nn.Module):

@@ -15,10 +15,12 @@ _RISEN = 1.15
 _RISEN_NATS = 0.2
 _WAITS = 0.25
 """Share of the time that may go into waiting for data."""
+_SILENT = 0.5
+"""Share of a matrix' units that may have no gradient, twice in a row."""
 
 
 class Watch:
-    """An observer that tells of a loss that does not fall, one that rises, and data that comes too late.
+    """An observer that tells of a loss that does not fall, one that rises, data that comes too late, and dead units.
 
     `fresh`: whether the weights were drawn at random, so that the loss has to fall at once.
     """
@@ -30,6 +32,7 @@ class Watch:
         self._first = self._rate = 0.0
         self._warm = 0  # windows that ended with the learning rate still rising
         self._began = self._waited = 0.0
+        self._silent = 0  # times in a row
         self._told: set[str] = set()
 
     def __call__(self, event: Event) -> None:
@@ -40,6 +43,10 @@ class Watch:
         else:
             self._waited += event.waited
         self._losses.append(event.loss)
+        if event.silent is not None:
+            self._silent = self._silent + 1 if event.silent > _SILENT else 0
+            if self._silent == 2:
+                self._say(event.step, "silent", _dead(event.silent))
         if len(self._losses) == _WINDOW:
             self._first = self._first or statistics.fmean(self._losses[:10])
             self._windows.append(statistics.fmean(self._losses))
@@ -47,9 +54,12 @@ class Watch:
             self._warm += event.learning_rate > self._rate and self._warm == len(self._windows) - 1
             self._rate = event.learning_rate
             for kind, message in self._judged(event.seconds - self._began):
-                if kind not in self._told:
-                    self._told.add(kind)
-                    self._tell(Alarm(step=event.step, message=f"step {event.step:,}: {message}"))
+                self._say(event.step, kind, message)
+
+    def _say(self, step: int, kind: str, message: str) -> None:
+        if kind not in self._told:
+            self._told.add(kind)
+            self._tell(Alarm(step=step, message=f"step {step:,}: {message}"))
 
     def _judged(self, seconds: float) -> Iterator[tuple[str, str]]:
         last, steps = self._windows[-1], _WINDOW * len(self._windows)
@@ -78,3 +88,10 @@ class Watch:
                     "prepare it, by train.data_workers"
                 ),
             )
+
+
+def _dead(share: float) -> str:
+    return (
+        f"{share:.0%} of a layer's units get no gradient from a whole batch: they are dead. Lower the learning rate, "
+        'and go on from a checkpoint before; or take an activation that never is zero throughout, such as "gelu"'
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pytest
 
@@ -11,7 +11,9 @@ from lmkit.engine.events import Alarm, Event, Stepped
 from lmkit.report.watch import Watch
 
 
-def said(losses: Iterable[float], *, fresh: bool = True, waited: float = 0.0) -> list[str]:
+def said(
+    losses: Iterable[float], *, fresh: bool = True, waited: float = 0.0, silent: Mapping[int, float] | None = None
+) -> list[str]:
     told: list[Event] = []
     watch = Watch(told.append, fresh=fresh)
     for step, loss in enumerate(losses, 1):
@@ -28,6 +30,7 @@ def said(losses: Iterable[float], *, fresh: bool = True, waited: float = 0.0) ->
                 learning_rate=0.1,
                 tokens_per_second=1.0,
                 model_flops_utilization=None,
+                silent=(silent or {}).get(step),
             )
         )
     assert all(isinstance(event, Alarm) for event in told)
@@ -60,3 +63,12 @@ def test_waiting_for_data_is_told_where_it_takes_a_quarter_of_the_time(waited: f
     messages = said(falling(500), waited=waited)
     assert len(messages) == times
     assert all("by train.data_workers" in message for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("silent", "times"), [({100: 0.6}, 0), ({100: 0.6, 200: 0.4, 300: 0.6}, 0), ({100: 0.6, 200: 0.6, 300: 0.6}, 1)]
+)
+def test_units_without_a_gradient_are_told_when_they_stay_so(silent: dict[int, float], times: int) -> None:
+    messages = said(falling(500), silent=silent)
+    assert len(messages) == times
+    assert all(message.startswith("step 200: 60% of a layer's units get no gradient") for message in messages)

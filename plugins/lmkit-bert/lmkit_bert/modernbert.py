@@ -19,6 +19,7 @@ from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, HeadStyle, Renamed, Vocabulary
 from lmkit.parts.attention import attend, attention_bias, compute_dtype, merge_heads, split_heads
 from lmkit.parts.counterpart import Counterpart, require_attention, rotary_base
+from lmkit.parts.gelu import gelu
 from lmkit.parts.layers import draw_residuals, draw_weights
 from lmkit.parts.rotary import Rotation, rotated, rotation
 from lmkit.parts.shape import Shape
@@ -214,6 +215,6 @@ class Block(nn.Module):
         attended = merge_heads(attend(rotated(query, turn), rotated(key, turn), value, bias, drop))
         hidden = hidden + F.dropout(self.attention_out(attended), drop, bool(drop))
         opened, gate = self.inner(self.inner_norm(hidden)).chunk(2, dim=-1)  # GeGLU (Shazeer 2020, section 2)
-        fed = self.outer(F.dropout(F.gelu(opened) * gate, drop, bool(drop)))
+        fed = self.outer(F.dropout(gelu(opened) * gate, drop, bool(drop)))
         summed: Tensor = hidden + fed
         return summed

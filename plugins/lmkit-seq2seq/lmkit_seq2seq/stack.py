@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lmkit.batch import Packed
 from lmkit.parts.attention import KeyValueCache, attend, attention_bias, compute_dtype, merge_heads, split_heads
+from lmkit.parts.gelu import gelu
 from lmkit.parts.layers import RootMeanSquareNorm
 from lmkit_seq2seq.memory import Memory
 
@@ -151,7 +152,7 @@ class Block(nn.Module):
         opened = self.inner(self.inner_norm(hidden))
         if self.gated:
             gate, opened = opened.chunk(2, dim=-1)
-            opened = F.gelu(gate, approximate="tanh") * opened
+            opened = gelu(gate, approximate="tanh") * opened
         else:
             opened = F.relu(opened)
         fed = self.outer(F.dropout(opened, drop, bool(drop)))
