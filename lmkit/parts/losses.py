@@ -46,8 +46,11 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         smoothing: float,
         z_loss: float,
         softcap: float | None,
+        dtype: torch.dtype,
         learns: bool,
     ) -> Tensor:
+        ctx.kinds = features.dtype, embedding.dtype
+        features, embedding = features.to(dtype), embedding.to(dtype)
         total = torch.zeros((), dtype=torch.float32, device=features.device)
         wants_gradient = learns and any(ctx.needs_input_grad)  # which says nothing of no_grad and inference_mode
         d_features = torch.empty_like(features) if wants_gradient else None
@@ -93,11 +96,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         d_features, d_embedding, d_bias = ctx.saved_tensors
         scale = upstream[0]
+        of_features, of_embedding = ctx.kinds
         return (
-            d_features * scale.to(d_features.dtype),
-            (d_embedding * scale).to(d_features.dtype),
+            (d_features * scale.to(d_features.dtype)).to(of_features),
+            (d_embedding * scale).to(of_embedding),  # summed in float32, and not rounded where the weights are not
             None if d_bias is None else d_bias * scale,
-            *(None,) * 6,
+            *(None,) * 7,
         )
 
 
@@ -137,12 +141,11 @@ def cross_entropy_sum(
     `features` [N, width], `embedding` [vocabulary, width], `targets` [N] ids, `weights` [N] (0 for an unused slot).
     `softcap` keeps logits within it as `VocabularyHead` does; `config` says what is added.
     """
-    if torch.is_autocast_enabled(features.device.type):
-        dtype = torch.get_autocast_dtype(features.device.type)
-        features, embedding = features.to(dtype), embedding.to(dtype)
+    kind = features.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else features.dtype
     if weights is None:
         weights = torch.ones_like(targets, dtype=torch.float32)
     more = config or LossConfig()
-    extras = more.label_smoothing, more.z_loss, softcap, torch.is_grad_enabled()
+    extras = more.label_smoothing, more.z_loss, softcap, dtype, torch.is_grad_enabled()
     total: Tensor = _ChunkedCrossEntropy.apply(features, embedding, bias, targets, weights, *extras)  # type: ignore[no-untyped-call]
     return total
