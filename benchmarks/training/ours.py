@@ -30,6 +30,7 @@ use = "{workload.encoder}"
 layers = {shape.layers}
 width = {shape.width}
 heads = {shape.heads}
+{workload.encoder_fields}
 [objective]
 use = "{workload.objective}"
 {workload.objective_fields}

@@ -43,6 +43,8 @@ class Workload:
     model: str
     """For people."""
     encoder: str
+    encoder_fields: str = ""
+    """Of lmkit's encoder, where it is not the peer's in everything."""
     objective: str
     objective_fields: str = ""
     tokenizer: str
@@ -74,6 +76,8 @@ T5 = Workload(
     tokenizer_fields="marks = 100",
 )
 
+_RELU2 = 'activation = "relu2"'
+
 WORKLOADS = {
     "mlm-4x256": attrs.evolve(BERT, loops=True),
     "clm-4x256": attrs.evolve(GPT2, loops=True),
@@ -81,6 +85,8 @@ WORKLOADS = {
     "clm-6x384": attrs.evolve(GPT2, shape=MIDDLE),
     "mlm-12x768": attrs.evolve(BERT, shape=LARGE),
     "clm-12x768": attrs.evolve(GPT2, shape=LARGE),
+    "mlm-relu2-4x256": attrs.evolve(BERT, model="BERT, ours with ReLU squared; masked", encoder_fields=_RELU2),
+    "clm-relu2-4x256": attrs.evolve(GPT2, model="GPT-2, ours with ReLU squared; causal", encoder_fields=_RELU2),
     "mlm-modernbert-4x256": MODERNBERT,
     "clm-qwen3-4x256": QWEN3,
     "denoising-t5-4x256": T5,

@@ -15,6 +15,8 @@ from torch.fx import Graph, Node
 
 _aten = torch.ops.aten
 _convert = torch.ops.prims.convert_element_type.default
+_MASKED = _aten._unsafe_masked_index_put_accumulate.default
+_ADDITIONS = {_MASKED, _aten.index_put.default, _aten._unsafe_index_put.default}
 _ROWS = 64  # that are summed at once: some 100 kB, which a core's own cache holds
 
 
@@ -27,7 +29,7 @@ class Rewrites(CustomGraphPass):
                 _add_bias_later(graph, node)
             elif node.target is _aten.sum.dim_IntList:
                 _sum_in_two_stages(graph, node)
-            elif node.target is _aten._unsafe_masked_index_put_accumulate.default:
+            elif node.target in _ADDITIONS:
                 _add_row_by_row(graph, node)
             elif node.target is _aten.tanh.default:
                 _by_sigmoid(graph, node)
@@ -67,14 +69,24 @@ def _add_row_by_row(graph: Graph, node: Node) -> None:
 
     Those additions also come in the order in which the threads happen to arrive: no run would repeat another's bits.
     """
-    table, mask, (places,), added = cast(Any, node.args)
-    width = _value(table).shape[-1]
+    if node.target is _MASKED:
+        table, mask, indices, added = cast(Any, node.args)
+    else:
+        (table, indices, added, *adds), mask = cast(Any, node.args), None
+        if adds != [True]:
+            return
+    if len(indices) != 1 or indices[0] is None or _value(indices[0]).dtype != torch.int64:
+        return
+    [places] = indices
+    size, width = (*_value(table).shape, 0)[:2]
     if _value(table).dim() != 2 or _value(added).shape != (*_value(places).shape, width):
         return
     with graph.inserting_before(node):
-        kept = _call(graph, _aten.where.ScalarOther, mask, added, 0.0)
+        kept = added if mask is None else _call(graph, _aten.where.ScalarOther, mask, added, 0.0)
         kept = _call(graph, _aten.reshape.default, kept, [-1, width])
         rows = _call(graph, _aten.reshape.default, places, [-1, 1])
+        if mask is None:  # a place may be counted from the end
+            rows = _call(graph, _aten.remainder.Scalar, rows, size)
         rows = _call(graph, _aten.expand.default, rows, list(_value(kept).shape))
         _replace(graph, node, _call(graph, _aten.scatter_add.default, table, 0, rows, kept))
 
