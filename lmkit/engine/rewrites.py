@@ -85,8 +85,7 @@ def _add_row_by_row(graph: Graph, node: Node) -> None:
         kept = added if mask is None else _call(graph, _aten.where.ScalarOther, mask, added, 0.0)
         kept = _call(graph, _aten.reshape.default, kept, [-1, width])
         rows = _call(graph, _aten.reshape.default, places, [-1, 1])
-        if mask is None:  # a place may be counted from the end
-            rows = _call(graph, _aten.remainder.Scalar, rows, size)
+        rows = _call(graph, _aten.remainder.Scalar, rows, size)  # one may be counted from the end, or masked and beyond
         rows = _call(graph, _aten.expand.default, rows, list(_value(kept).shape))
         _replace(graph, node, _call(graph, _aten.scatter_add.default, table, 0, rows, kept))
 

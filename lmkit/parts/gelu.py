@@ -55,7 +55,7 @@ _FITS = {
 
 
 def gelu(x: Tensor, approximate: Literal["none", "tanh"] = "none") -> Tensor:
-    """GELU of `x`, exact for "none"."""
+    """GELU of `x`, by tanh for "tanh"; in a kernel that a CPU gets for bf16, as near as this file says."""
     if torch.compiler.is_compiling() and x.dtype == torch.bfloat16 and x.device.type == "cpu":
         result: Tensor = _Polynomial.apply(x, approximate)  # type: ignore[no-untyped-call]
         return result
