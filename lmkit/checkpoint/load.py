@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from safetensors import SafetensorError
 
 from lmkit.checkpoint.manifest import (
     MANIFEST,
@@ -26,13 +25,13 @@ from lmkit.checkpoint.manifest import (
     step_name,
     step_of,
 )
+from lmkit.checkpoint.shards import StoredTensor, files_by_stem, open_shards
 from lmkit.errors import CheckpointError, IntegrityError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CHECKPOINTS = "checkpoints"
-TENSORS = ".safetensors"
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -43,6 +42,8 @@ class Checkpoint:
     manifest: Manifest = attrs.field(repr=False)
     state: dict[str, Any] = attrs.field(repr=False)
     """What was saved as `state`."""
+    shards: dict[str, list[str]] = attrs.field(repr=False)
+    """The files of each name that `tensors` takes."""
 
     @property
     def step(self) -> int:
@@ -57,20 +58,17 @@ class Checkpoint:
     @property
     def stems(self) -> list[str]:
         """The names that `tensors` takes, sorted."""
-        return sorted(name.removesuffix(TENSORS) for name in self.manifest.files if _holds_tensors(name))
+        return sorted(self.shards)
 
     def tensors(self, stem: str) -> dict[str, Tensor]:
         """The tensors saved under `stem`, on the CPU; raises CheckpointError where there are none of that name."""
-        from safetensors.torch import load_file
+        return {name: tensor[...] for name, tensor in self.stored(stem).items()}
 
-        if stem not in self.stems:
+    def stored(self, stem: str) -> dict[str, StoredTensor]:
+        """The same, left on the disk: of each all or some rows can be read."""
+        if stem not in self.shards:
             raise CheckpointError(f'{self.path} has no tensors "{stem}", but {", ".join(self.stems) or "none at all"}')
-        try:
-            mapped = load_file(self.path / f"{stem}{TENSORS}")
-            # a copy, because a file that is mapped keeps its place on the disk when it is deleted
-            return {name: tensor.clone() for name, tensor in mapped.items()}
-        except (OSError, SafetensorError) as error:
-            raise IntegrityError(f"{self.path}: {stem}{TENSORS} cannot be read: {error}") from error
+        return open_shards([self.path / name for name in self.shards[stem]])
 
     def folder(self, name: str) -> Path:
         """The folder saved as `name`; raises CheckpointError where there is none."""
@@ -112,9 +110,12 @@ def open_checkpoint(path: Path) -> Checkpoint:
     try:
         manifest = check(path)
         state = parse_json(_read(path / STATE, MOST_STATE_BYTES), path / STATE)
+        shards = files_by_stem(manifest.files)
     except OSError as error:
         raise IntegrityError(f"{path} cannot be read: {error}") from error
-    return Checkpoint(path=path, manifest=manifest, state=state)
+    except ValueError as error:
+        raise IntegrityError(f"{path}: {error}") from None
+    return Checkpoint(path=path, manifest=manifest, state=state, shards=shards)
 
 
 def check(path: Path) -> Manifest:
@@ -167,7 +168,3 @@ def _read(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise IntegrityError(f"{path} has more than {most:,} bytes, the most that is read of it")
     return data
-
-
-def _holds_tensors(name: str) -> bool:
-    return name.endswith(TENSORS) and "/" not in name

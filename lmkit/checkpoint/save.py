@@ -4,6 +4,9 @@
 
 Whenever the process dies or the power fails, there is the old checkpoint or the new one. The price of the fsyncs is the
 disk's own speed: 0.2 s for 150 MB on a fast one.
+
+Several processes that have shares of the tensors write and hash a file each; the first does all else, and renames when
+it knows that every one has written.
 """
 
 from __future__ import annotations
@@ -15,12 +18,25 @@ import secrets
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import attrs
 from safetensors import SafetensorError
 
-from lmkit.checkpoint.load import CHECKPOINTS, TENSORS, check, saved
-from lmkit.checkpoint.manifest import MANIFEST, STATE, File, Manifest, Record, as_json, files_of, is_plain, step_name
+from lmkit.checkpoint.load import CHECKPOINTS, check, saved
+from lmkit.checkpoint.manifest import (
+    MANIFEST,
+    STATE,
+    File,
+    Manifest,
+    Record,
+    as_json,
+    files_of,
+    is_plain,
+    parse_json,
+    step_name,
+)
+from lmkit.checkpoint.shards import file_name
 from lmkit.errors import CheckpointError, IntegrityError
 
 if TYPE_CHECKING:
@@ -28,6 +44,30 @@ if TYPE_CHECKING:
 
 _TEMPORARY = re.compile(r"\.tmp-step-[0-9]{8,18}-[0-9]+-[0-9a-f]{8}")
 _SYSTEM_ERROR = re.compile(r"os error (\d+)")
+
+
+class Peers(Protocol):
+    """The processes that save together."""
+
+    @property
+    def rank(self) -> int:
+        """Which of them this is."""
+
+    @property
+    def world(self) -> int:
+        """How many there are."""
+
+    def gather(self, message: bytes) -> list[bytes]:
+        """What each of them says; all have to ask."""
+
+
+@attrs.frozen
+class _Alone:
+    rank: int = 0
+    world: int = 1
+
+    def gather(self, message: bytes) -> list[bytes]:
+        return [message]
 
 
 def save(
@@ -40,6 +80,7 @@ def save(
     folders: Mapping[str, Callable[[Path], None]],
     keep: int,
     protect: Collection[str] = (),
+    peers: Peers | None = None,
 ) -> Path:
     """Write the checkpoint of `step` into a run's folder, whose lock the caller holds; returns its folder.
 
@@ -48,65 +89,115 @@ def save(
     `keep` - 1 and those whose folder's name is in `protect`.
     A whole checkpoint of that step is left as it is.  A damaged one is set aside under another name, and so is one of a
     later step: this run does not go on from it.
-    Raises CheckpointError where it cannot be written; then the older ones are as they were.
+    With `peers` each of several processes calls this with its rows of the tensors, and the first one's lock, state,
+    components and folders count.
+    Raises CheckpointError where it cannot be written, in all of them; then the older ones are as they were.
     """
+    peers = peers or _Alone()
+    leads = peers.rank == 0
     place = run / CHECKPOINTS
     final = place / step_name(step)
-    try:
-        if not place.is_dir():
-            place.mkdir()
-            _sync(run)
-        _sweep(place)
-        if os.path.lexists(final):
-            try:
-                check(final)
-                return final
-            except IntegrityError:
-                _set_aside(final)
-        temporary = place / f".tmp-{final.name}-{os.getpid()}-{secrets.token_hex(4)}"
-        try:
-            temporary.mkdir()
+    [name, *_] = _each(peers, final, lambda: _begin(run, final) if leads else b"")
+    if not name:
+        return final
+    temporary = place / name.decode("ascii")
+
+    def write() -> bytes:
+        written = _write_shares(temporary, tensors, peers)
+        return as_json({file: attrs.asdict(known) for file, known in written.items()})
+
+    def finish() -> bytes:
+        if leads:
+            shares = [parse_json(share, temporary / MANIFEST) for share in written]
+            files = {file: File(**known) for share in shares for file, known in share.items()}
+            files |= _write_rest(temporary, state, folders, files)
             manifest = Manifest(
-                step=step,
-                components=tuple(Record(**component) for component in components),
-                files=_write(temporary, tensors, state, folders),
+                step=step, components=tuple(Record(**c) for c in components), files=dict(sorted(files.items()))
             )
             (temporary / MANIFEST).write_bytes(manifest.to_bytes())
             _sync(temporary / MANIFEST)
             _sync(temporary)
             os.rename(temporary, final)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        _sync(place)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{final} cannot be saved: {_why(error)} Older checkpoints are as they were.") from error
+            _sync(place)
+        return b""
+
     try:
-        _rotate(run, final, keep, protect)
-    except OSError as error:
-        raise CheckpointError(f"{final} is saved, but an older one cannot be deleted: {_why(error)}") from error
+        written = _each(peers, final, write)
+        _each(peers, final, finish)
+    except BaseException:
+        if leads:
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _each(peers, final, lambda: _rotate(run, final, keep, protect) if leads else b"", saved=True)
     return final
 
 
-def _write(
+def _each(peers: Peers, final: Path, work: Callable[[], bytes], *, saved: bool = False) -> list[bytes]:
+    """Have each process do its work: what each came to, or an error in all of them where one failed."""
+    failure: Exception | None = None
+    try:
+        message = b"+" + work()
+    except (OSError, SafetensorError) as error:
+        how = "is saved, but an older one cannot be deleted" if saved else "cannot be saved"
+        kept = "" if saved else " Older checkpoints are as they were."
+        failure = CheckpointError(f"{final} {how}: {_why(error)}{kept}")
+        failure.__cause__ = error
+    except Exception as error:  # such as a tokenizer raises that cannot save itself: the others are waiting
+        failure = error
+    said = peers.gather(message if failure is None else f"-{failure}".encode())
+    if failure is not None:
+        raise failure
+    for words in said:
+        if words.startswith(b"-"):
+            raise CheckpointError(words[1:].decode())
+    return [words[1:] for words in said]
+
+
+def _begin(run: Path, final: Path) -> bytes:
+    """Make the temporary folder; its name, or nothing where the checkpoint is there and whole."""
+    place = final.parent
+    if not place.is_dir():
+        place.mkdir()
+        _sync(run)
+    _sweep(place)
+    if os.path.lexists(final):
+        try:
+            check(final)
+            return b""
+        except IntegrityError:
+            _set_aside(final)
+    temporary = place / f".tmp-{final.name}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary.mkdir()
+    return temporary.name.encode("ascii")
+
+
+def _write_shares(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], peers: Peers) -> dict[str, File]:
+    """This process's tensors, on disk, and what their files are."""
+    written = {}
+    for stem, named in tensors.items():
+        name = file_name(stem, peers.rank, peers.world)
+        _write_tensors(folder / name, named)
+        (folder / name).chmod(folder.stat().st_mode & 0o666)  # safetensors gives its files to their owner alone
+        _sync(folder / name)
+        written[name] = File.of(folder / name)
+    return written
+
+
+def _write_rest(
     folder: Path,
-    tensors: Mapping[str, Mapping[str, Tensor]],
     state: Mapping[str, Any],
     folders: Mapping[str, Callable[[Path], None]],
+    written: Collection[str],
 ) -> dict[str, File]:
-    """All files but the manifest, on disk, and what they are."""
+    """All files but the manifest and what is `written`, on disk, and what they are."""
     try:
         (folder / STATE).write_bytes(as_json(dict(state)))
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"the state of a run cannot be written as JSON: {error}") from error
-    mode = (folder / STATE).stat().st_mode
-    for stem, named in tensors.items():
-        _write_tensors(folder / f"{stem}{TENSORS}", named)
-        (folder / f"{stem}{TENSORS}").chmod(mode)  # safetensors gives its files to their owner alone
     for name, write in folders.items():
         (folder / name).mkdir()
         write(folder / name)
-    names = list(files_of(folder))
+    names = [name for name in files_of(folder) if name not in written]
     if strange := [name for name in names if not is_plain(name)]:
         raise CheckpointError(
             f"a checkpoint cannot hold a file named {strange[0]!r}: expected letters, digits, '.', '_' and '-'"
@@ -130,7 +221,7 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     save_file(plain, path)
 
 
-def _rotate(run: Path, newest: Path, keep: int, protect: Collection[str]) -> None:
+def _rotate(run: Path, newest: Path, keep: int, protect: Collection[str]) -> bytes:
     folders = saved(run)
     at = folders.index(newest)
     for path in folders[at + 1 :]:
@@ -141,6 +232,7 @@ def _rotate(run: Path, newest: Path, keep: int, protect: Collection[str]) -> Non
             doomed = path.with_name(f".tmp-{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
             os.rename(path, doomed)  # at once, so that nobody sees half of it
             shutil.rmtree(doomed)
+    return b""
 
 
 def _set_aside(path: Path) -> None:

@@ -28,6 +28,8 @@ class Processes:
 
     rank: int = 0
     world: int = 1
+    group: dist.ProcessGroup | None = attrs.field(default=None, repr=False, eq=False)
+    """Where there is one, their connections are its own, not those of the training."""
 
     @classmethod
     def current(cls) -> Processes:
@@ -47,7 +49,7 @@ class Processes:
             return dict(values)
         tensor = torch.tensor(list(values.values()), dtype=torch.float64)
         with self.meeting("sums"):
-            dist.all_reduce(tensor)
+            dist.all_reduce(tensor, group=self.group)
         return {name: type(value)(total) for (name, value), total in zip(values.items(), tensor.tolist(), strict=True)}
 
     def any(self, flag: bool) -> bool:
@@ -61,6 +63,26 @@ class Processes:
     def wait(self) -> None:
         """Until all are here."""
         self.sum({"here": 1})
+
+    def gather(self, message: bytes) -> list[bytes]:
+        """What each of them says, in their order; all have to ask."""
+        if self.world == 1:
+            return [message]
+        lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.world)]
+        with self.meeting("messages"):
+            dist.all_gather(lengths, torch.tensor([len(message)]), group=self.group)
+            longest = max(1, *(int(length) for length in lengths))
+            said = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.world)]
+            padded = torch.tensor(list(message.ljust(longest)), dtype=torch.uint8)
+            dist.all_gather(said, padded, group=self.group)
+        return [bytes(words[: int(length)].tolist()) for words, length in zip(said, lengths, strict=True)]
+
+    def apart(self, minutes: float) -> Processes:
+        """The same, with connections of their own for a thread of its own; `minutes` is how long one waits there."""
+        if self.world == 1:
+            return self
+        with self.meeting("connections"):
+            return attrs.evolve(self, group=dist.new_group(backend="gloo", timeout=timedelta(minutes=minutes)))
 
     def lead(self, work: Callable[[], None]) -> None:
         """Have the first one do it while the others wait; where it fails, all do."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lmkit.engine.parallel import share
+from lmkit.engine.parallel import Rows, part, share
 
 
 class WeightAverage:
@@ -25,10 +25,10 @@ class WeightAverage:
         means = [self.tensors[n] for n in self._named]
         torch._foreach_lerp_(means, [p.detach() for p in self._named.values()], 1 - self._decay)
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
+    def load(self, tensors: Mapping[str, Rows]) -> None:
         """Take back what `tensors` held."""
         for name, mean in self.tensors.items():
-            mean.copy_(share(tensors[name], mean))
+            part(mean).copy_(share(tensors[name], mean))
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -23,7 +23,7 @@ from lmkit.engine.events import Alarm, Event, Finished, Observer, Saved, Stepped
 from lmkit.engine.feed import Collate, Feed, Plan, Source
 from lmkit.engine.meter import Meter
 from lmkit.engine.optimizer import Optimizer
-from lmkit.engine.parallel import Parallel, gathered, load_weights
+from lmkit.engine.parallel import Parallel, Rows, kept, load_weights
 from lmkit.engine.saving import Saving
 from lmkit.engine.schedule import Schedule
 from lmkit.engine.settings import Training
@@ -90,15 +90,15 @@ class Engine:
         self.schedule = Schedule.of(self.settings, epoch_examples=len(self.source), example_tokens=self.example_tokens)
 
     def snapshot(self) -> Snapshot:
-        """The run as it stands, to be written before the next step; every process has to ask."""
+        """The run as it stands, to be written before the next step: what is this process's to write."""
         tensors: dict[str, Mapping[str, Tensor]]
         tensors = {"model": self.model.state_dict(), "optimizer": self.optimizer.state()}
         if self.average is not None:
             tensors["ema"] = self.average.tensors
-        kept = {stem: gathered(named, self.processes) for stem, named in tensors.items()}
-        return Snapshot(state=self.state, tensors=kept)
+        mine = {stem: kept(named, self.processes) for stem, named in tensors.items()}
+        return Snapshot(state=self.state, tensors=mine, shared=self._parallel.shares)
 
-    def restore(self, state: State, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+    def restore(self, state: State, tensors: Mapping[str, Mapping[str, Rows]]) -> None:
         """Stand where `snapshot` stood; raises KeyError or RuntimeError where names or shapes differ."""
         self.state = attrs.evolve(state, choices=self.choices)
         load_weights(self.model, tensors["model"])

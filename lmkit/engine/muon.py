@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lmkit.engine.parallel import share, whole
+from lmkit.engine.parallel import part, share, whole
 
 # Coefficients of the quintic Newton-Schulz iteration, from the paper.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
@@ -63,7 +63,7 @@ class Muon:
             for (parameter, _), update in zip(members, torch.split(orthogonal, [n for _, n in members]), strict=True):
                 parameter.mul_(1 - rate * self._weight_decay)
                 moved = update.reshape(parameter.shape).to(parameter.dtype)
-                parameter.add_(share(moved, parameter), alpha=-scaled)
+                part(parameter).add_(share(moved, parameter), alpha=-scaled)
 
     def _momentum_update(self, parameter: nn.Parameter) -> Tensor:
         assert parameter.grad is not None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from lmkit.engine.muon import Muon
-from lmkit.engine.parallel import share
+from lmkit.engine.parallel import Rows, part, share
 from lmkit.engine.settings import Training
 from lmkit.engine.step import OPTIMIZER
 
@@ -83,12 +83,12 @@ class Optimizer:
                 tensors |= {f"{name}.{what}": value for what, value in self._adamw.state[parameter].items()}
         return tensors
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take back what `state` gave; raises KeyError with the name of what is missing."""
+    def load(self, tensors: Mapping[str, Rows]) -> None:
+        """Take back what `state` gave; raises KeyError with the name of what is missing, RuntimeError for a shape."""
         for name, parameter in self._named.items():
             if parameter in self._muon.momenta:
                 momentum = self._muon.momenta[parameter]
-                momentum.copy_(share(tensors[f"{name}.momentum"], momentum))
+                part(momentum).copy_(share(tensors[f"{name}.momentum"], momentum))
                 continue
             for what, value in self._adamw.state[parameter].items():
-                value.copy_(share(tensors[f"{name}.{what}"], value))
+                part(value).copy_(share(tensors[f"{name}.{what}"], value))

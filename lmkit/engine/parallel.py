@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,11 @@ class Parallel:
                 fully_shard(module, mesh=mesh)
             self._layers = [cast("FSDPModule", layer) for layer in layers]
             self._root = cast("FSDPModule", model)
+
+    @property
+    def shares(self) -> bool:
+        """Whether each process has some rows of every parameter."""
+        return self._root is not None
 
     def losses(self, module: nn.Module, unused: Callable[[], bool]) -> nn.Module:
         """What is called to train: `module`, which is the model or was compiled of it, or what adds up its gradients.
@@ -113,25 +118,35 @@ def part(tensor: Tensor) -> Tensor:
     return cast("DTensor", tensor).to_local() if _is_shared(tensor) else tensor
 
 
-def gathered(tensors: Mapping[str, Tensor], processes: Processes) -> dict[str, Tensor]:
-    """All of some tensors for the process that writes, put into main memory one by one; the others keep nothing."""
-    if processes.world == 1:
-        return {name: tensor.detach() for name, tensor in tensors.items()}
-    kept = {}
-    for name, tensor in tensors.items():
-        there = whole(tensor.detach())
-        kept[name] = there.cpu() if processes.leads else there.new_empty(0)
-    return kept
+def kept(tensors: Mapping[str, Tensor], processes: Processes) -> dict[str, Tensor]:
+    """What this process writes of some tensors: its shares, and what all have is the first one's to write."""
+    return {name: part(t.detach()) for name, t in tensors.items() if processes.leads or _is_shared(t)}
 
 
-def share(tensor: Tensor, like: Tensor) -> Tensor:
-    """This process's share of a tensor that every process has, as it has one of `like`."""
+class Rows(Protocol):
+    """A tensor, or one on disk of which some rows can be read."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Of the whole."""
+
+    def __getitem__(self, rows: Any, /) -> Tensor:
+        """All of it by `[...]`, or the rows `[first:last]`."""
+
+
+def share(tensor: Rows, like: Tensor) -> Tensor:
+    """What this process has of a tensor when it has of `like` what it has: all of it, or its rows.
+
+    Raises RuntimeError where they differ in shape.
+    """
+    if tuple(tensor.shape) != tuple(like.shape):
+        raise RuntimeError(f"a tensor has shape {list(tensor.shape)}, wanted {list(like.shape)}")
     if not _is_shared(like):
-        return tensor
-    from torch.distributed.tensor import distribute_tensor
-
-    there = cast("DTensor", like)
-    return distribute_tensor(tensor.to(there.device), there.device_mesh, there.placements, src_data_rank=None)
+        return tensor[...]
+    mesh = cast("DTensor", like).device_mesh
+    rows = -(-like.shape[0] // mesh.size())  # as fully_shard cuts them
+    first = min(rows * mesh.get_local_rank(), like.shape[0])
+    return tensor[first : first + part(like).shape[0]]
 
 
 def _is_shared(tensor: Tensor) -> bool:
@@ -140,15 +155,13 @@ def _is_shared(tensor: Tensor) -> bool:
 
 
 @torch.no_grad()
-def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def load_weights(model: nn.Module, tensors: Mapping[str, Rows]) -> None:
     """Give a model, shared or not, its weights; raises RuntimeError where names or shapes differ."""
-    if not any(map(_is_shared, model.parameters())):
-        model.load_state_dict(tensors, strict=True)
-        return
     there = model.state_dict()
     if there.keys() != tensors.keys():
         raise RuntimeError(f"names differ: {', '.join(sorted(there.keys() ^ tensors.keys()))}")
     for name, tensor in there.items():
-        if tensor.shape != tensors[name].shape:
-            raise RuntimeError(f"{name} has shape {list(tensors[name].shape)}, wanted {list(tensor.shape)}")
-        tensor.copy_(share(tensors[name], tensor))
+        try:
+            part(tensor).copy_(share(tensors[name], tensor))
+        except RuntimeError as error:
+            raise RuntimeError(f"{name}: {error}") from None

@@ -51,3 +51,5 @@ class Snapshot:
     state: State
     tensors: Mapping[str, Mapping[str, Tensor]]
     """By file: "model", "optimizer", and "ema" where there is one."""
+    shared: bool = False
+    """Whether several processes have each some rows of them."""

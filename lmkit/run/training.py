@@ -120,8 +120,10 @@ def train(
     `once_restored` is called where `resumed` turned out to fit, or there is none.
     """
     processes = Processes.current()
-    write = _writer(folder, trainee, recipe, writes=processes.leads)
-    background = Background(write) if recipe.checkpoint.background and processes.leads else None
+    behind = recipe.checkpoint.background
+    apart = processes.apart(recipe.train.collective_minutes) if behind else processes
+    write = _writer(folder, trainee, recipe, processes=apart)
+    background = Background(write) if behind else None
     saving = Saving(
         save=background or write,
         finish=background.finish if background else lambda: None,
@@ -139,7 +141,7 @@ def train(
     engine = engine_of(trainee, recipe, observers=watchers, saving=saving, state=state)
     if resumed is not None and state is not None:
         try:
-            engine.restore(state, {stem: resumed.tensors(stem) for stem in resumed.stems})
+            engine.restore(state, {stem: resumed.stored(stem) for stem in resumed.stems})
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(
                 f"{resumed.path}: its tensors are not those of the model in config.toml: {error}"
@@ -181,7 +183,7 @@ def train(
             engine.train()
     except Interrupted as stopped:
         raise Interrupted(f"{stopped}. Go on with: lmkit resume {folder}") from None
-    except (TrainingAlarm, ProcessError):
+    except (TrainingAlarm, ProcessError, CheckpointError):  # which all know, or the first alone
         raise
     except LmkitError as error:
         error.alone = True
@@ -230,10 +232,10 @@ def _shares_cores_anew(resumed: Checkpoint) -> bool:
 
 
 def _writer(
-    folder: Path, trainee: Trainee, recipe: Pretraining | Finetuning, *, writes: bool
+    folder: Path, trainee: Trainee, recipe: Pretraining | Finetuning, *, processes: Processes
 ) -> Callable[[Snapshot], str]:
     def write(snapshot: Snapshot) -> str:
-        if not writes:
+        if not (processes.leads or snapshot.shared):
             return ""
         choices = snapshot.state.choices
         assert choices is not None
@@ -244,7 +246,7 @@ def _writer(
             "data": dict(trainee.fingerprints),
             "block_tokens": recipe.train.block_tokens,
             "config": tables(recipe),
-            "environment": environment(choices.threads, Processes.current().world),
+            "environment": environment(choices.threads, processes.world),
         }
         best = snapshot.state.best
         path = save(
@@ -256,6 +258,7 @@ def _writer(
             folders={"tokenizer": trainee.parts.tokenizer.save},
             keep=recipe.checkpoint.keep,
             protect=() if best is None else (step_name(best.step),),
+            peers=processes if snapshot.shared else None,
         )
         return str(path)
 
