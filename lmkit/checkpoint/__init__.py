@@ -2,6 +2,7 @@
 
     checkpoints/step-00001000/  manifest.json  state.json  model.safetensors  optimizer.safetensors  tokenizer/
 
+Of several processes that have shares of the tensors each writes its own: model.0-of-2.safetensors (`shards`).
 Importing it loads no torch: a run.toml has a [checkpoint] table.
 """
 

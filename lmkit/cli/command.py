@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import nullcontext, redirect_stdout
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -50,6 +50,10 @@ LocalFiles = Annotated[
     ),
 ]
 
+PrecisionOption = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    typer.Option(help="Of the products by which it answers; auto: that of its training, where this machine has it."),
+]
 Profiled = Annotated[
     bool, typer.Option("--profile", help="Also write where the time goes: profile.md and a trace, of steps 5 to 12.")
 ]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from lmkit.cli.answer import Answer, as_json
-from lmkit.cli.command import ConfigOptions, Folder, LocalFiles
+from lmkit.cli.command import ConfigOptions, Folder, LocalFiles, PrecisionOption
 from lmkit.errors import DataError
 
 
@@ -24,13 +24,14 @@ def predict(
     rows: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Rows to answer: .jsonl, .conll and the like, or - for stdin.")
     ] = None,
+    precision: PrecisionOption = "auto",
     options: ConfigOptions,
     local_files: LocalFiles,
 ) -> Answer:
     """Answer texts or rows, a JSON line each."""
     import lmkit.run
 
-    loaded = lmkit.run.load(run, local_files=local_files)
+    loaded = lmkit.run.load(run, local_files=local_files, precision=precision)
     answers = _some_good(lmkit.run.predict(loaded, task=task, rows=rows, texts=texts, overrides=options), bool(texts))
     return Answer(map(as_json, answers), lambda: {"predictions": list(answers)})
 

@@ -99,7 +99,8 @@ class Validator:
             )
             if totals is None:
                 return
-            more = self.judge.metrics(name) if self.judge is not None else {}
+            with self.choices.autocast():  # as the model will answer
+                more = self.judge.metrics(name) if self.judge is not None else {}
             means = totals.means
             told = {what: value for what, value in means.items() if what.partition(".")[2] not in more}
             yield Evaluated(

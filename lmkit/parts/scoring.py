@@ -21,7 +21,7 @@ from lmkit.batch import Attention, Example, pack
 from lmkit.errors import FitError
 from lmkit.interfaces import Encoder, Vocabulary
 from lmkit.parts.heads import HEAD_AT_ONCE, VocabularyHead
-from lmkit.parts.inference import inference
+from lmkit.parts.inference import exact_inference
 from lmkit.parts.rows import batches
 
 Ids = npt.NDArray[np.integer[Any]]
@@ -205,7 +205,7 @@ def _judged(
         targets = torch.from_numpy(np.concatenate([q.targets for q in some]).astype(np.int64)).to(embedding.device)
         owners = np.repeat([q.sequence for q in some], [len(q.places) for q in some])
         found, best = [], []
-        with inference(encoder, head):
+        with exact_inference(encoder, head):
             hidden = encoder(inputs.to(embedding.device))[torch.from_numpy(places).to(embedding.device)]
             for at in range(0, len(targets), HEAD_AT_ONCE):
                 chunk = slice(at, at + HEAD_AT_ONCE)

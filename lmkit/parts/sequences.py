@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lmkit.batch import Example, Packed, pack
 from lmkit.interfaces import Encoder
-from lmkit.parts.inference import inference
+from lmkit.parts.inference import exact_inference
 
 
 class Sequences:
@@ -53,7 +53,7 @@ class Sequences:
     def logits(self) -> Tensor:
         """[K, vocabulary] float32 scores of each sequence's next token; ask once for each token that is appended."""
         inputs = (self._newest_tokens() if self._cache_is_filled else self._all_tokens()).to(self.device)
-        with inference(self._encoder, self._head):
+        with exact_inference(self._encoder, self._head):
             hidden = self._encoder(inputs)
             self._cache_is_filled = self._cache is not None
             logits: Tensor = self._head(hidden[inputs.last], self._encoder.token_embedding.weight).float()

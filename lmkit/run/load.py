@@ -5,9 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
+
+import attrs
 
 from lmkit.checkpoint import Checkpoint, check_components, newest, of_step
 from lmkit.config import structure
+from lmkit.engine.device import computes_in_bf16, device
 from lmkit.errors import CheckpointError, IntegrityError, RunError
 from lmkit.interfaces import Tokenizer
 from lmkit.lora import Lora
@@ -17,13 +21,16 @@ from lmkit.registry import Registry, default_registry
 from lmkit.run.folder import config_of, never_began
 from lmkit.run.parts import Parts, recalled
 from lmkit.run.recorded import require_sound
-from lmkit.run.run import Run
+from lmkit.run.run import Precision, Run
 
 
-def load(run: Path | str, *, local_files: Sequence[Path | str] = ()) -> Run:
+def load(
+    run: Path | str, *, local_files: Sequence[Path | str] = (), precision: Precision | Literal["auto"] = "auto"
+) -> Run:
     """The run in a folder, with averaged weights where it has them: at its best checkpoint, or else its newest.
 
-    `local_files` are plugins that it needs and that are not installed.
+    `local_files` are plugins that it needs and that are not installed.  `precision` is that of the products by which it
+    answers: "auto" is that of its training, where this machine multiplies so.
     Raises RunError for a folder that is no run, CheckpointError for one that has no whole checkpoint.
     """
     folder = Path(run)
@@ -38,7 +45,8 @@ def load(run: Path | str, *, local_files: Sequence[Path | str] = ()) -> Run:
     registry = Registry(local_files) if local_files else default_registry()
     for sentence in check_components(found.components, registry.find, source=str(found.path)):
         warnings.warn(f"{found.path}: {sentence}", stacklevel=2)
-    return run_of(folder, found, registry)
+    loaded = run_of(folder, found, registry)
+    return loaded if precision == "auto" else attrs.evolve(loaded, precision=precision)
 
 
 def _best(folder: Path, latest: Checkpoint) -> Checkpoint:
@@ -67,7 +75,14 @@ def run_of(folder: Path, checkpoint: Checkpoint, registry: Registry) -> Run:
         parts=parts,
         module=model,
         registry=registry,
+        precision=_precision(checkpoint),
     )
+
+
+def _precision(checkpoint: Checkpoint) -> Precision:
+    """That of its training, where this machine multiplies so; fp32 for what was trained elsewhere."""
+    chosen = checkpoint.state["engine"]["choices"] or {}
+    return "bf16" if chosen.get("precision") == "bf16" and computes_in_bf16(device()) else "fp32"
 
 
 def parts_of(checkpoint: Checkpoint, registry: Registry) -> Parts:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import torch
@@ -23,6 +23,7 @@ from lmkit.recipe import Chosen
 from lmkit.registry import Registry
 from lmkit.run.parts import Parts
 
+Precision = Literal["fp32", "bf16"]
 BATCH_TOKENS = 8192
 """Tokens that are read at once when answers are made; never changes an answer."""
 
@@ -60,6 +61,8 @@ class Run:
     module: Model = attrs.field(repr=False)
     """The torch module: `module.encoder`, `module.head`."""
     registry: Registry = attrs.field(repr=False)
+    precision: Precision = "fp32"
+    """Of the products by which it answers; what is generated, likelihoods and `encode` are of fp32 always."""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -174,7 +177,19 @@ class Run:
                     raise DataError(f"predict: row {number}: expected a dict or a text, got {type(row).__name__}")
                 yield chosen.row(row) if isinstance(row, str) else row
 
-        return chosen.predict(self.module.encoder, self.module.head, asked(), batch_tokens=BATCH_TOKENS)
+        answers = chosen.predict(self.module.encoder, self.module.head, asked(), batch_tokens=BATCH_TOKENS)
+        return self._computed(answers) if self.precision == "bf16" else answers
+
+    def _computed(self, answers: Iterator[Any]) -> Iterator[Any]:
+        """The answers, each made in bf16, which is not left on while nobody asks for the next."""
+        kind = torch.device(self.device).type
+        while True:
+            with torch.autocast(kind, dtype=torch.bfloat16):
+                try:
+                    answer = next(answers)
+                except StopIteration:
+                    return
+            yield answer
 
     def able(self) -> list[str]:
         """The names of the installed tasks that read this run's head: its own first, then those for it alone."""

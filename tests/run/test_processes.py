@@ -107,6 +107,9 @@ def test_two_processes_come_to_the_losses_of_one(place: Path, parallel: str, obj
     ]
     near(both[1], both[0])
     assert [event["tokens"] for event in steps(place / "shared")] == [e["tokens"] for e in steps(place / "alone")]
+    newest = place / "shared/checkpoints/step-00000006"
+    files = ["model.0-of-2", "model.1-of-2"] if parallel == "fsdp" else ["model"]
+    assert sorted(path.name for path in newest.glob("model*")) == [f"{name}.safetensors" for name in files]
     weights = lmkit.load(place / "shared").module.state_dict()
     for name, weight in alone.module.state_dict().items():
         assert float((weights[name] - weight).abs().max()) < 1e-3, name
@@ -131,6 +134,22 @@ def test_a_run_goes_on_with_another_number_of_processes(place: Path) -> None:
     near(list(last.values()), losses(place / "alone"))
     resumed = [event for event in read_metrics(place / "moved/metrics.jsonl") if event["event"] == "resumed"]
     assert [event["promise"] for event in resumed][-1] == "same data"
+
+
+@pytest.mark.slow
+def test_shares_are_written_behind_the_training(place: Path) -> None:
+    """To the same bits, and it goes on from them with three processes, of which the last has no rows of some tensors."""
+    write(place)
+    runs = {"before": [], "behind": ["--set", "checkpoint.background=true"]}
+    for run, more in runs.items():
+        torchrun(place, 2, "pretrain", "run.toml", "--run", run, "--set", "train.parallel=fsdp", *more)
+        assert len(list((place / run / "checkpoints").glob("step-*"))) == 3
+    for file in sorted((place / "before/checkpoints").rglob("*.safetensors")):
+        assert file.read_bytes() == Path(str(file).replace("/before/", "/behind/")).read_bytes(), file
+    torchrun(place, 3, "resume", "behind", "--set", "train.steps=8")
+    lmkit.resume(place / "before", overrides=["train.steps=8"], quiet=True)
+    near(losses(place / "behind"), losses(place / "before"))
+    assert len(list((place / "behind/checkpoints/step-00000008").glob("optimizer.*-of-3.safetensors"))) == 3
 
 
 @pytest.mark.slow

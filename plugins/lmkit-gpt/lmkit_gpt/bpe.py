@@ -6,15 +6,19 @@ in the corpus costs as many tokens as it has bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import ClassVar, Self
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 import tokenizers
 from attrs import validators
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
 from lmkit.parts.subwords import SubwordTokenizer, chunks
+from lmkit_gpt.words import Words, words_of
 
 END = AddedToken("<|endoftext|>", special=True)
 MIDDLE = ("fim_prefix", "fim_suffix", "fim_middle")
@@ -78,6 +82,17 @@ class BytePairEncoding(ByteLevel):
     name = "bpe"
     Config = BytePairConfig
     model = "BPE"
+
+    @cached_property
+    def _words(self) -> Words | None:
+        return words_of(self._pipeline)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.int64]]:
+        if self._words is None:
+            return super().encode_batch(texts)
+        found = [self._words.encode(text) for text in texts]
+        left = iter(super().encode_batch([text for text, ids in zip(texts, found, strict=True) if ids is None]))
+        return [next(left) if ids is None else ids for ids in found]
 
     @classmethod
     def train(cls, config: BytePairConfig, texts: Iterable[str]) -> Self:

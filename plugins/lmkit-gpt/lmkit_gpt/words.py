@@ -1,0 +1,79 @@
+"""Words: text is cut as GPT-2 cuts it, and each word is encoded once; what comes again is looked up.
+
+The library cuts and merges every occurrence anew; of a corpus nearly all have been seen.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+import tokenizers
+
+_MOST_WORDS = 200_000
+"""Kept at once, some 30 MB; then all are forgotten, and the frequent ones are soon back."""
+_LONGEST = 64
+"""Characters of a word that is kept: longer ones seldom come again."""
+_CUT = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+
+
+class Words(dict[str, bytes]):
+    """Word -> its ids, as bytes of int64; one that is not there is encoded by `pipeline`, and kept."""
+
+    def __init__(self, pipeline: tokenizers.Tokenizer) -> None:
+        super().__init__()
+        self._pipeline = pipeline
+
+    def __missing__(self, word: str) -> bytes:
+        ids = np.array(self._pipeline.encode(word, add_special_tokens=False).ids, np.int64).tobytes()
+        if len(word) <= _LONGEST:
+            if len(self) >= _MOST_WORDS:
+                self.clear()
+            self[word] = ids
+        return ids
+
+    def encode(self, text: str) -> npt.NDArray[np.int64] | None:
+        """The ids of a text; None where only the library knows how it is cut."""
+        cut = _cut_ascii if text.isascii() else _cut_plain if _is_plain(text) else None
+        if cut is None or "<|" in text:
+            return None
+        return np.frombuffer(bytearray().join(map(self.__getitem__, cut(text))), np.int64)
+
+
+def words_of(pipeline: tokenizers.Tokenizer) -> Words | None:
+    """The words of a pipeline that does nothing but cut as GPT-2 does; None for another."""
+    parts = json.loads(pipeline.to_str())
+    special = [token["content"] for token in parts["added_tokens"]]
+    plain = parts["normalizer"] is None and parts["pre_tokenizer"] == _CUT and not parts["model"].get("dropout")
+    return Words(pipeline) if plain and all(content.startswith("<|") for content in special) else None
+
+
+_PLAIN = [
+    code
+    for code in chain(range(0x530), range(0x2000, 0x2065), range(0x2070, 0x20A1))
+    if unicodedata.category(chr(code)) != "Cn"
+]
+"""Latin, Greek, Cyrillic, punctuation and currencies: characters that every version of Unicode knows alike."""
+_SPACE = "\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
+
+
+def _cutter(codes: Iterable[int]) -> Callable[[str], list[str]]:
+    """What cuts text of these characters."""
+    kinds: dict[str, list[str]] = {"L": [], "N": []}
+    for code in codes:
+        kinds.setdefault(unicodedata.category(chr(code))[0], []).append(re.escape(chr(code)))
+    letter, number = ("".join(kinds[kind]) for kind in "LN")
+    mark, space = f"[^{letter}{number}{_SPACE}]", f"[{_SPACE}]"
+    return re.compile(
+        f"'(?:[sdmt]|ll|ve|re)| ?[{letter}]+| ?[{number}]+| ?{mark}+|{space}+(?![^{_SPACE}])|{space}+"
+    ).findall
+
+
+_cut_ascii = _cutter(range(128))
+_cut_plain = _cutter(_PLAIN)
+_is_plain = re.compile("[" + "".join(re.escape(chr(code)) for code in _PLAIN) + "]*").fullmatch
