@@ -6,6 +6,8 @@ import copy
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import attrs
+
 from lmkit.engine.state import Snapshot
 
 
@@ -24,7 +26,8 @@ class Background:
             stem: {name: tensor.detach().to("cpu", copy=True) for name, tensor in some.items()}
             for stem, some in snapshot.tensors.items()
         }
-        self._writing = self._thread.submit(self._write, Snapshot(state=copy.deepcopy(snapshot.state), tensors=tensors))
+        copied = attrs.evolve(snapshot, state=copy.deepcopy(snapshot.state), tensors=tensors)
+        self._writing = self._thread.submit(self._write, copied)
         return f"step {snapshot.state.step} in the background"
 
     def wait(self) -> None:

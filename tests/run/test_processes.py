@@ -138,7 +138,7 @@ def test_a_run_goes_on_with_another_number_of_processes(place: Path) -> None:
 
 @pytest.mark.slow
 def test_shares_are_written_behind_the_training(place: Path) -> None:
-    """To the same bits, and it goes on from them with three processes, of which the last has no rows of some tensors."""
+    """To the same bits; and it goes on with three processes, of which the last has no rows of some tensors."""
     write(place)
     runs = {"before": [], "behind": ["--set", "checkpoint.background=true"]}
     for run, more in runs.items():
