@@ -74,12 +74,14 @@ def micro_batch_tokens(settings: Training, most: int) -> int:
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
     """While entered, torch takes deterministic kernels only, where that is wanted; it raises where it has none."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(wanted or before)
+    if not wanted or torch.are_deterministic_algorithms_enabled():
+        yield  # to say what is so already would load the compiler, for most of a second
+        return
+    torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(False)
 
 
 def physical_cores() -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 from torch.profiler import record_function
 
 from lmkit.engine.muon import Muon
@@ -32,24 +33,20 @@ class Optimizer:
         hidden = [n for n in named if settings.optimizer == "muon" and roles[n].startswith("hidden")]
         rest = [n for n in named if n not in set(hidden)]
         share = scales or {}
-        groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+        self._named = named
+        self._settings = settings
+        self._groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
         for name in rest:
             decay = 0.0 if roles[name] == "scalar" else settings.weight_decay
-            groups[decay, share.get(name, 1.0)].append(named[name])
-        self._named = named
-        self._learning_rate = settings.learning_rate
-        self._adamw = torch.optim.AdamW(
-            [{"params": p, "weight_decay": decay, "share": scale} for (decay, scale), p in groups.items()],
-            lr=settings.learning_rate,
-            betas=(settings.beta1, settings.beta2),
-            fused=True,
-        )
-        for parameter in (named[n] for n in rest):  # now, not at the first step, so that a state is always whole
-            self._adamw.state[parameter] = {
+            self._groups[decay, share.get(name, 1.0)].append(named[name])
+        self._adamw = {  # now, not at the first step, so that a state is always whole
+            parameter: {
                 "step": torch.zeros((), device=parameter.device),
                 "exp_avg": torch.zeros_like(parameter),
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
+            for parameter in (named[n] for n in rest)
+        }
         self._muon = Muon(
             [named[n] for n in hidden],
             [int(roles[n].partition("/")[2] or 1) for n in hidden],
@@ -62,11 +59,35 @@ class Optimizer:
 
     def step(self, factor: float) -> None:
         """One update at `factor` times the peak learning rates."""
-        for group in self._adamw.param_groups:
-            group["lr"] = self._learning_rate * factor * group["share"]
         with record_function(OPTIMIZER):
-            self._adamw.step()
+            for (decay, share), parameters in self._groups.items():
+                self._step(parameters, decay, self._settings.learning_rate * factor * share)
             self._muon.step(factor)
+
+    @torch.no_grad()
+    def _step(self, parameters: Sequence[nn.Parameter], decay: float, learning_rate: float) -> None:
+        """AdamW's update of those that have a gradient.
+
+        By torch's function, as its class does: to make one of the class loads the compiler, for most of a second.
+        """
+        gradients = {p: p.grad for p in parameters if p.grad is not None}
+        states = [self._adamw[p] for p in gradients]
+        adamw(
+            list(gradients),
+            list(gradients.values()),
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [state["step"] for state in states],
+            fused=True,
+            amsgrad=False,
+            beta1=self._settings.beta1,
+            beta2=self._settings.beta2,
+            lr=learning_rate,
+            weight_decay=decay,
+            eps=1e-8,
+            maximize=False,
+        )
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -80,7 +101,7 @@ class Optimizer:
             if parameter in self._muon.momenta:
                 tensors[f"{name}.momentum"] = self._muon.momenta[parameter]
             else:
-                tensors |= {f"{name}.{what}": value for what, value in self._adamw.state[parameter].items()}
+                tensors |= {f"{name}.{what}": value for what, value in self._adamw[parameter].items()}
         return tensors
 
     def load(self, tensors: Mapping[str, Rows]) -> None:
@@ -90,5 +111,5 @@ class Optimizer:
                 momentum = self._muon.momenta[parameter]
                 part(momentum).copy_(share(tensors[f"{name}.momentum"], momentum))
                 continue
-            for what, value in self._adamw.state[parameter].items():
+            for what, value in self._adamw[parameter].items():
                 part(value).copy_(share(tensors[f"{name}.{what}"], value))

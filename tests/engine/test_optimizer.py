@@ -52,6 +52,34 @@ def test_a_stack_of_three_is_orthogonalized_as_three():
     assert torch.allclose(stacked.detach(), torch.cat([p.detach() for p in alone]), atol=1e-6)
 
 
+def test_adamw_is_torchs_adamw_to_the_bit():
+    def model():
+        torch.manual_seed(5)
+        return nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
+
+    mine, theirs = model(), model()
+    roles = {n: "embedding" if p.ndim == 2 else "scalar" for n, p in mine.named_parameters()}
+    settings = Training(steps=1, learning_rate=0.01, weight_decay=0.1, beta2=0.98)
+    ours = Optimizer(mine, roles, settings, matrix_dtype=torch.float32)
+    groups = [
+        {"params": [p for p in theirs.parameters() if p.ndim == 2], "weight_decay": 0.1},
+        {"params": [p for p in theirs.parameters() if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    reference = torch.optim.AdamW(groups, lr=0.01, betas=(settings.beta1, 0.98), fused=True)
+    for step in range(5):
+        for one in (mine, theirs):
+            one.zero_grad()
+            part = one[0] if step == 2 else one  # a step in which some parameters have no gradient
+            part(torch.full((2, 8), step + 1.0)).square().sum().backward()
+        ours.step(1.0)
+        reference.step()
+    for one, other in zip(mine.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(one, other)
+    for name, parameter in theirs.named_parameters():
+        for what, value in reference.state[parameter].items():
+            assert torch.equal(ours.state()[f"{name}.{what}"], value), (name, what)
+
+
 def test_roles_decide_who_trains_what_and_what_decays():
     model = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8))
     roles = {"0.weight": "hidden", "0.bias": "scalar", "1.weight": "scalar", "1.bias": "scalar"}
