@@ -38,6 +38,18 @@ def as_json(data: Any) -> str:
     return text
 
 
+def shortened(value: Any) -> Any:
+    """The same with six significant digits a number: more than a model's answers have."""
+    match value:
+        case float():
+            return float(f"{value:.6g}")
+        case Mapping():
+            return {key: shortened(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [shortened(inner) for inner in value]
+    return value
+
+
 def _plain(value: Any) -> Any:
     match value:
         case None | bool() | int() | str():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -33,6 +34,7 @@ def check(
     ] = None,
     overrides: Changes,
     local_files: LocalFiles,
+    quiet: bool,
 ) -> Answer:
     """Say what a run.toml will cost, and what is wrong with it.
 
@@ -51,6 +53,12 @@ def check(
         world=world,
         gpu=gpu or "h100",
         price=price,
+        tell=(lambda _: None) if quiet else _tell,
     )
     measured = {name: value for name, value in found.items() if name != "advice"}
     return Answer.of(found, *table(measured), *(f"advice: {sentence}" for sentence in found["advice"]))
+
+
+def _tell(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +14,9 @@ from lmkit.cli.command import LocalFiles
 
 def init(
     name: Annotated[
-        str,
-        typer.Argument(
-            metavar="OBJECTIVE|TASK", help="What to learn, such as one that `lmkit plugins` lists.", show_default=False
-        ),
-    ],
+        str | None,
+        typer.Argument(metavar="[OBJECTIVE|TASK]", help="What to learn; without it, all are listed."),
+    ] = None,
     *,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a new file, not to stdout.")
@@ -29,8 +28,17 @@ def init(
     local_files: LocalFiles,
 ) -> Answer:
     """Write a run.toml, or a task's file, with defaults explained."""
-    from lmkit.run.starter import starter
+    from lmkit.run.starter import choices, starter
 
+    if name is None:
+        listed = choices(local_files=local_files)
+        width = max(map(len, chain.from_iterable(listed.values())), default=0)
+        lines = [
+            line
+            for kind, known in listed.items()
+            for line in (f"{kind}:", *(f"  {use:{width}}  {about}" for use, about in known.items()))
+        ]
+        return Answer.of(listed, *lines, "Next, with one of these names: lmkit init NAME -o FILE.toml")
     text = starter(name, size=size, local_files=local_files)
     if output is None:
         return Answer.of({"text": text}, text.rstrip("\n"))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lmkit.cli.answer import Answer, as_json
+from lmkit.cli.answer import Answer, as_json, shortened
 from lmkit.cli.command import ConfigOptions, Folder, LocalFiles, PrecisionOption
 from lmkit.errors import DataError
 
@@ -32,7 +32,8 @@ def predict(
     import lmkit.run
 
     loaded = lmkit.run.load(run, local_files=local_files, precision=precision)
-    answers = _some_good(lmkit.run.predict(loaded, task=task, rows=rows, texts=texts, overrides=options), bool(texts))
+    answers = lmkit.run.predict(loaded, task=task, rows=rows, texts=texts, overrides=options)
+    answers = map(shortened, _some_good(answers, bool(texts)))
     return Answer(map(as_json, answers), lambda: {"predictions": list(answers)})
 
 

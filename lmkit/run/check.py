@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,13 @@ def check(
     world: int | None = None,
     gpu: str = "h100",
     price: float | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Read the recipe, its plugins and its data, make two real steps, and say what the run will cost.
 
     `overfit`: also train on one batch alone, whose loss has to fall.  `tune`: also make some steps at each of several
     learning rates and micro-batches.  `world` and `gpu`: also what it would need on so
-    many of these, from formulas.  `price` of an hour of this machine: also the money.
+    many of these, from formulas.  `price` of an hour of this machine: also the money.  `tell` hears of what takes long.
     """
     if isinstance(recipe, (str, Path)) and "task" in read_toml(Path(recipe)):
         raise ConfigError(
@@ -95,8 +96,9 @@ def check(
         found["projection"] = project(shape, world=world, gpu=gpu, batch_tokens=batch, micro_tokens=micro)
     if tune:
         steps = partial(_trained, trainee, read, schedule="constant")
-        found["tuning"] = tuned(trainee, read.train, steps)
+        found["tuning"] = tuned(trainee, read.train, steps, tell)
     if overfit:
+        tell(f"one batch, {_OVERFIT_STEPS} times")
         found["overfit"] = _overfit(trainee, read)
     return found
 

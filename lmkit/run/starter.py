@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,16 @@ def starter(name: str, *, size: str | None = None, local_files: Sequence[Path | 
             f"{_HEAD.format(use=use, but='')}{commented(top | _finetuning(registry.find('task', name)))}\n{_LORA}{lora}"
         )
     raise UnknownComponentError(f'no objective or task is named "{name}". {_installed(registry, name)}')
+
+
+def choices(*, local_files: Sequence[Path | str] = ()) -> dict[str, dict[str, str]]:
+    """What `starter` knows: under "objectives", to pre-train, and "tasks", to fine-tune, each name and what it is."""
+    registry = Registry(local_files)
+    found: dict[str, dict[str, str]] = {"objectives": {}, "tasks": {}}
+    for kind, names in (("objective", found["objectives"]), ("task", found["tasks"])):
+        for component, cls in sorted(_loaded(registry, kind), key=lambda pair: pair[0].use):
+            names[component.use] = re.split(r";|\.$|\.?\n", (cls.__doc__ or "").strip())[0]
+    return found
 
 
 def _installed(registry: Registry, name: str) -> str:

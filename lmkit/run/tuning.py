@@ -29,10 +29,10 @@ Train = Callable[..., Sequence[Event]]
 """Makes some steps with changed settings; what is told of them."""
 
 
-def tuned(trainee: Trainee, settings: Training, train: Train) -> dict[str, Any]:
+def tuned(trainee: Trainee, settings: Training, train: Train, tell: Callable[[str], None]) -> dict[str, Any]:
     """Losses after the same steps at each share of the learning rates, and tokens/s by micro-batch, with advice.
 
-    Each begins at the weights that `trainee` has, and leaves them as they were.
+    Each begins at the weights that `trainee` has, and leaves them as they were; what is found on the way is told.
     """
     start = {name: tensor.clone() for name, tensor in trainee.model.state_dict().items()}
 
@@ -52,11 +52,13 @@ def tuned(trainee: Trainee, settings: Training, train: Train) -> dict[str, Any]:
         rates["matrix_learning_rate"] = factor * settings.matrix_learning_rate
         made = anew(steps=_STEPS, **rates)
         losses[factor] = statistics.fmean(e.loss for e in made[-_LAST:]) if len(made) == _STEPS else math.inf
+        tell(f"loss {losses[factor]:.4g} after {_STEPS} steps at {_rates(settings, factor)}")
     speeds = {}
     for micro in _micro_batches(settings):
         made = anew(steps=1 + _TIMED, micro_batch_tokens=micro)
         if len(made) > 1:
             speeds[micro] = statistics.median(e.tokens_per_second for e in made[1:])
+            tell(f"{speeds[micro]:,.0f} tokens/s at train.micro_batch_tokens={micro}")
     return {
         f"loss after {_STEPS} steps at": {
             f"{factor:g} times: {_rates(settings, factor)}": loss for factor, loss in losses.items()

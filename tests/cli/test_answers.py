@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lmkit.cli.answer import Answer, as_json
+from lmkit.cli.answer import Answer, as_json, shortened
 from lmkit.cli.command import command
 from lmkit.cli.table import table
 from lmkit.errors import ConfigError, Interrupted, TrainingAlarm
@@ -118,3 +118,39 @@ def test_a_table_aligns_names_and_indents_what_lies_within() -> None:
         "files   u",
         "        v",
     ]
+
+
+def test_numbers_are_told_in_the_units_that_their_names_say() -> None:
+    found = {
+        "peak_memory_bytes": 1_234_567_890,
+        "checkpoint_bytes": 999,
+        "flops_per_token": 5.9e8,
+        "flops": 2e21,
+        "minutes": 200.2,
+        "ddp": {"bytes of memory": 999_600, "bytes sent a step": 4e6, "minutes": 2.5},
+        "bytes": 12_000,
+    }
+    assert list(table(found)) == [
+        "peak memory      1.23 GB",
+        "checkpoint       999 B",
+        "flops per token  590 MFLOP",
+        "flops            2e+03 EFLOP",
+        "time             3 h 20 min",
+        "ddp",
+        "  memory       1 MB",
+        "  sent a step  4 MB",
+        "  time         2.5 min",
+        "bytes            12,000",
+    ]
+
+
+def test_a_shortened_answer_has_six_digits_a_number() -> None:
+    answer = {"label": "y", "probability": 0.58058989, "all": [1.0, (2.34567891e-9, 3)], "none": None, "is": True}
+    assert shortened(answer) == {
+        "label": "y",
+        "probability": 0.58059,
+        "all": [1.0, [2.34568e-09, 3]],
+        "none": None,
+        "is": True,
+    }
+    assert str(shortened(float("nan"))) == "nan"

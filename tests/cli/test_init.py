@@ -87,3 +87,13 @@ def test_one_dial_sets_the_shape(size: str, layers: int, width: int) -> None:
 def test_a_size_that_is_none_is_told(lmkit: Lmkit) -> None:
     said = lmkit("init", "clm", "--size", "smal", status=2).stderr
     assert "expected tiny, mini, small, base or parameters such as 30M, got 'smal'. Did you mean \"small\"?" in said
+
+
+def test_without_a_name_all_are_listed(lmkit: Lmkit) -> None:
+    said = lmkit("init").stdout.splitlines()
+    kinds = said.index("objectives:"), said.index("tasks:")
+    listed = [[line.split()[0] for line in part] for part in (said[kinds[0] + 1 : kinds[1]], said[kinds[1] + 1 : -1])]
+    assert listed == [sorted(names("objective")), sorted(names("task"))]
+    assert all(len(line.split()) > 2 for line in said if line.startswith("  "))
+    assert said[-1] == "Next, with one of these names: lmkit init NAME -o FILE.toml"
+    assert sorted(json.loads(lmkit("init", "--json").stdout)["tasks"]) == sorted(names("task"))
