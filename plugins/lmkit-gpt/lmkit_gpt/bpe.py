@@ -17,6 +17,7 @@ import tokenizers
 from attrs import validators
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
+from lmkit.errors import DataError
 from lmkit.parts.subwords import SubwordTokenizer, chunks
 from lmkit_gpt.words import Words, words_of
 
@@ -91,7 +92,10 @@ class BytePairEncoding(ByteLevel):
         if self._words is None:
             return super().encode_batch(texts)
         found = [self._words.encode(text) for text in texts]
-        left = iter(super().encode_batch([text for text, ids in zip(texts, found, strict=True) if ids is None]))
+        try:
+            left = iter(super().encode_batch([text for text, ids in zip(texts, found, strict=True) if ids is None]))
+        except DataError:
+            return super().encode_batch(texts)  # raises it too, with the text's number among all
         return [next(left) if ids is None else ids for ids in found]
 
     @classmethod
