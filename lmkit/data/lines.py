@@ -46,7 +46,7 @@ def read_lines(
                 if keep_bad_bytes:
                     yield number, line.decode(errors="surrogateescape")
                     continue
-                text = _decode(line, f"{path}:{number}", tally)
+                text = _decode(line, path, number, tally)
                 if text is not None:
                     yield number, text
     except DAMAGED as error:
@@ -66,15 +66,15 @@ def _skip_line(file: IO[bytes]) -> None:
         pass
 
 
-def _decode(line: bytes, place: str, tally: Tally) -> str | None:
+def _decode(line: bytes, path: Path, number: int, tally: Tally) -> str | None:
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
         what = f"byte {error.start + 1} of the line, {line[error.start]:#04x}, is not UTF-8 ({error.reason})"
-        tally.leave_out("invalid UTF-8", f"{place}: {what}", "Convert the file to UTF-8")
+        tally.leave_out("invalid UTF-8", f"{path}:{number}: {what}", "Convert the file to UTF-8")
         return None
     if "\0" in text:
         what = f"byte {line.index(0) + 1} of the line is NUL, which no text has"
-        tally.leave_out("NUL byte", f"{place}: {what}", "Remove it")
+        tally.leave_out("NUL byte", f"{path}:{number}: {what}", "Remove it")
         return None
     return text
