@@ -134,4 +134,4 @@ def _piece(held: list[str], document: str, *, ends: bool) -> Piece:
     text = "".join(held)
     if ends and document != "file":
         text = text.removesuffix("\n")
-    return Piece(text, len(text.encode()), ends)
+    return Piece(text, len(text) if text.isascii() else len(text.encode()), ends)

@@ -23,11 +23,11 @@ def count_flops(model: nn.Module, batch: Batch, choices: Choices) -> float:
     return float(products.flops)
 
 
-class _Products(TorchDispatchMode):
+class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the work of matrix products as they are made, by torch's own formulas."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
 
     @classmethod
