@@ -4,7 +4,8 @@
 
 Both train 4 layers x 256 on books/train with the same tokenizer, and are scored on the same blocks of books/validation
 by the mean loss of a prediction. The Trainer's learning rate is the best of RATES after TUNE minutes at its best
-setting; then it trains for LONG minutes with it, as it comes and at its best, and lmkit for each of SHORT minutes.
+setting; then it trains for each of LONG minutes with it, as it comes and at its best, and lmkit for each of SHORT.
+`benchmarks.times` makes a table and a plot of the cells.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from benchmarks.places import CACHE, DATA, can_compile
 from benchmarks.training.workloads import SMALL
 from lmkit.engine.device import computes_in_bf16
 
-RATES = (0.0003, 0.001, 0.002, 0.004)
-TUNE, LONG, SHORT = 5.0, 30.0, (1.0, 2.0, 4.0, 8.0)
+RATES = (0.0005, 0.001, 0.002, 0.004)
+TUNE, LONG, SHORT = 3.0, (2.5, 5.0, 15.0), (0.5, 1.0, 2.0, 4.0)
 VALIDATION_BLOCKS = 512
 MODELS = {"clm": ("gpt2", "qwen3", "bpe"), "mlm": ("bert", "modernbert", "wordpiece")}
 """The peer's architecture, that of lmkit's recipe, and the tokenizer of both."""
@@ -219,7 +220,7 @@ def main() -> None:
         rate = min(tuned, key=lambda cell: cell["loss"])["rate"] if tuned else RATES[1]
         sides = [s for s in ("lmkit", "trainer-best", "trainer") if not options.only or s in options.only]
         for side in sides:
-            minutes = SHORT if side == "lmkit" else (LONG / 6, LONG / 3, LONG)
+            minutes = SHORT if side == "lmkit" else LONG
             make([{**base, "side": side, "minutes": m, "rate": 0.0 if side == "lmkit" else rate} for m in minutes])
     for cell in read_cells(options.cells):
         print(f"| {cell['objective']} | {cell['side']} | {cell['minutes']:g} | {cell['rate']:g} | {cell['loss']:.3f} |")
