@@ -91,7 +91,7 @@ class BytePairEncoding(ByteLevel):
     def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.int64]]:
         if self._words is None:
             return super().encode_batch(texts)
-        found = [self._words.encode(text) for text in texts]
+        found = self._words.encode_batch(texts)
         try:
             left = iter(super().encode_batch([text for text, ids in zip(texts, found, strict=True) if ids is None]))
         except DataError:

@@ -16,7 +16,7 @@ TEXT = (
     "Robin's bow, we'll say, was 6 feet long; they'd seen 12 of 300.\n\n  \u201cShoot!\u201d cried he\u2014and shot. "
 )
 ODD = (
-    "'sdtmlvre 09 \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0_-.,!\u00b2\u00bd\u00aa\u00b5\u00df\u0301\u0378\u2007"
+    "'sdtmlvre 09 \0\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0_-.,!\u00b2\u00bd\u00aa\u00b5\u00df\u0301\u0378\u2007"
     "\u200b\u2028\u2160\u2075\u2080\u3000\u4e00\U0001f600<|>aZ"
 )
 
@@ -52,14 +52,15 @@ def test_it_is_used_and_forgets_when_it_is_full(bpe: BytePairEncoding, monkeypat
     words = words_of(bpe._pipeline)
     assert words is not None
     monkeypatch.setattr("lmkit_gpt.words._MOST_WORDS", 3)
-    ids = words.encode("one two three four one")
-    assert ids is not None
-    assert ids.tolist() == bpe.encode("one two three four one").ids.tolist()
+    texts = ["one two three four one", "five six", "", "one"]
+    for text, ids in zip(texts, words.encode_batch(texts), strict=True):
+        assert ids is not None
+        assert ids.tolist() == bpe.encode(text).ids.tolist()
     assert len(words) <= 3
-    words.encode("x" * 65)
+    words.encode_batch(["x" * 65])
     assert "x" * 65 not in words
-    assert words.encode("a <| b") is None
-    assert words.encode("\u4e00") is None
+    assert words.encode_batch(["a <| b", "\u4e00", "a\0b"]) == [None] * 3
+    assert words.encode_batch([]) == []
 
 
 @pytest.mark.parametrize(
