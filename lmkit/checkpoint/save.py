@@ -144,12 +144,17 @@ def _each(peers: Peers, final: Path, work: Callable[[], bytes], *, saved: bool =
         failure.__cause__ = error
     except Exception as error:  # such as a tokenizer raises that cannot save itself: the others are waiting
         failure = error
-    said = peers.gather(message if failure is None else f"-{failure}".encode())
+    try:
+        said = peers.gather(message if failure is None else os.fsencode(f"-{failure}"))
+    except Exception:
+        if failure is None:
+            raise
+        raise failure from None  # what was wrong here, not that the others have gone meanwhile
     if failure is not None:
         raise failure
     for words in said:
         if words.startswith(b"-"):
-            raise CheckpointError(words[1:].decode())
+            raise CheckpointError(os.fsdecode(words[1:]))
     return [words[1:] for words in said]
 
 
@@ -197,11 +202,12 @@ def _write_rest(
     for name, write in folders.items():
         (folder / name).mkdir()
         write(folder / name)
-    names = [name for name in files_of(folder) if name not in written]
-    if strange := [name for name in names if not is_plain(name)]:
+    there = list(files_of(folder))
+    if strange := [name for name in there if not is_plain(name)]:
         raise CheckpointError(
             f"a checkpoint cannot hold a file named {strange[0]!r}: expected letters, digits, '.', '_' and '-'"
         )
+    names = [name for name in there if name not in written]
     for name in [*names, *folders]:
         _sync(folder / name)
     return {name: File.of(folder / name) for name in names}

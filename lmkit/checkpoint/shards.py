@@ -52,13 +52,21 @@ def files_by_stem(names: Iterable[str]) -> dict[str, list[str]]:
 class StoredTensor:
     """A tensor on disk, of which all or some rows can be read; it takes no memory until then."""
 
+    source: Path
+    """The checkpoint's folder."""
     name: str
     shape: tuple[int, ...]
     _files: Sequence[Any] = attrs.field(repr=False)
     """Open files, each with some of its rows."""
 
     def __getitem__(self, rows: slice | EllipsisType) -> Tensor:
-        """All of it by `[...]`, or the rows `[first:last]`: a copy in main memory."""
+        """All of it by `[...]`, or the rows `[first:last]`: a copy in main memory; raises IntegrityError."""
+        try:
+            return self._read(rows)
+        except (OSError, SafetensorError) as error:
+            raise IntegrityError(f"{self.source}: {self.name} cannot be read: {error}") from error
+
+    def _read(self, rows: slice | EllipsisType) -> Tensor:
         import torch
 
         if rows is ...:
@@ -90,10 +98,13 @@ def open_shards(files: Sequence[Path]) -> dict[str, StoredTensor]:
         holders = [file for file, held in zip(opened, names, strict=True) if name in held]
         shapes = [tuple(file.get_slice(name).get_shape()) for file in holders]
         if len(holders) > 1:
-            if len(holders) < len(opened) or () in shapes or len({shape[1:] for shape in shapes}) > 1:
+            kinds = {
+                (file.get_slice(name).get_dtype(), *shape[1:]) for file, shape in zip(holders, shapes, strict=True)
+            }
+            if len(holders) < len(opened) or () in shapes or len(kinds) > 1:
                 raise IntegrityError(f"{files[0].parent}: the shares of {name} do not belong together")
             shapes[0] = (sum(shape[0] for shape in shapes), *shapes[0][1:])
-        stored[name] = StoredTensor(name=name, shape=shapes[0], files=holders)
+        stored[name] = StoredTensor(source=files[0].parent, name=name, shape=shapes[0], files=holders)
     if strange := set().union(*names) - names[0]:
         raise IntegrityError(f"{files[0].parent}: {min(strange)} is not in {files[0].name}, but in another share")
     return stored

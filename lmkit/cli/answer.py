@@ -39,10 +39,10 @@ def as_json(data: Any) -> str:
 
 
 def shortened(value: Any) -> Any:
-    """The same with six significant digits a number: more than a model's answers have."""
+    """The same with six digits a number, behind the point where it is above 1: as many as people read."""
     match value:
         case float():
-            return float(f"{value:.6g}")
+            return float(f"{value:.6g}") if abs(value) < 1 else round(value, 6)
         case Mapping():
             return {key: shortened(inner) for key, inner in value.items()}
         case list() | tuple():

@@ -10,6 +10,7 @@ import typer
 
 from lmkit.cli.answer import Answer
 from lmkit.cli.command import LocalFiles
+from lmkit.errors import ConfigError
 
 
 def init(
@@ -30,6 +31,8 @@ def init(
     """Write a run.toml, or a task's file, with defaults explained."""
     from lmkit.run.starter import choices, starter
 
+    if name is None and (output or size):
+        raise ConfigError("init", ["name what to learn, such as one that `lmkit init` alone lists"])
     if name is None:
         listed = choices(local_files=local_files)
         width = max(map(len, chain.from_iterable(listed.values())), default=0)
@@ -55,8 +58,6 @@ def _next(text: str, output: Path) -> str:
 
 def _write_new(path: Path, text: str) -> None:
     """A whole new file or none; raises ConfigError where there is one already."""
-    from lmkit.errors import ConfigError
-
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

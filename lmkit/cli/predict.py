@@ -33,8 +33,8 @@ def predict(
 
     loaded = lmkit.run.load(run, local_files=local_files, precision=precision)
     answers = lmkit.run.predict(loaded, task=task, rows=rows, texts=texts, overrides=options)
-    answers = map(shortened, _some_good(answers, bool(texts)))
-    return Answer(map(as_json, answers), lambda: {"predictions": list(answers)})
+    answers = _some_good(answers, bool(texts))
+    return Answer(map(as_json, map(shortened, answers)), lambda: {"predictions": list(answers)})
 
 
 def _some_good(answers: Iterable[Any], texts: bool) -> Iterator[Any]:

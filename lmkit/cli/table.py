@@ -47,9 +47,9 @@ def _in_units(name: str, value: Any) -> str:
 
 def _scaled(value: float) -> str:
     """Three digits and the letter of a power of a thousand."""
-    letters = iter(("", "k", "M", "G", "T", "P", "E"))
+    letters = iter(("", "k", "M", "G", "T", "P", "E", "Z", "Y"))
     letter = next(letters)
-    while abs(value) >= 999.5 and letter != "E":
+    while abs(value) >= 999.5 and letter != "Y":
         value, letter = value / 1000, next(letters)
     return f"{value:.3g} {letter}"
 

@@ -74,14 +74,15 @@ def micro_batch_tokens(settings: Training, most: int) -> int:
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
     """While entered, torch takes deterministic kernels only, where that is wanted; it raises where it has none."""
-    if not wanted or torch.are_deterministic_algorithms_enabled():
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    if not wanted or (torch.are_deterministic_algorithms_enabled() and not warns):
         yield  # to say what is so already would load the compiler, for most of a second
         return
     torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(False)
+        torch.use_deterministic_algorithms(warns, warn_only=warns)
 
 
 def physical_cores() -> int:

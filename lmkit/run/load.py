@@ -5,14 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import attrs
 
 from lmkit.checkpoint import Checkpoint, check_components, newest, of_step
 from lmkit.config import structure
 from lmkit.engine.device import computes_in_bf16, device
-from lmkit.errors import CheckpointError, IntegrityError, RunError
+from lmkit.errors import CheckpointError, ConfigError, IntegrityError, RunError
 from lmkit.interfaces import Tokenizer
 from lmkit.lora import Lora
 from lmkit.lora.adapters import merged
@@ -33,6 +33,8 @@ def load(
     answers: "auto" is that of its training, where this machine multiplies so.
     Raises RunError for a folder that is no run, CheckpointError for one that has no whole checkpoint.
     """
+    if precision not in ("auto", *get_args(Precision)):
+        raise ConfigError("load", [f'precision: expected "auto", "fp32" or "bf16", got {precision!r:.40}'])
     folder = Path(run)
     config_of(folder)
     found = newest(folder, warn=lambda sentence: warnings.warn(sentence, stacklevel=3))

@@ -25,7 +25,7 @@ from lmkit.run.parts import Parts
 
 Precision = Literal["fp32", "bf16"]
 BATCH_TOKENS = 8192
-"""Tokens that are read at once when answers are made; never changes an answer."""
+"""Tokens that are read at once when answers are made; changes an answer by rounding at most."""
 
 
 @attrs.frozen(eq=False)
@@ -178,13 +178,13 @@ class Run:
                 yield chosen.row(row) if isinstance(row, str) else row
 
         answers = chosen.predict(self.module.encoder, self.module.head, asked(), batch_tokens=BATCH_TOKENS)
-        return self._computed(answers) if self.precision == "bf16" else answers
+        return self._computed(answers)
 
     def _computed(self, answers: Iterator[Any]) -> Iterator[Any]:
-        """The answers, each made in bf16, which is not left on while nobody asks for the next."""
+        """The answers, each made in the run's precision, which is not left on while nobody asks for the next."""
         kind = torch.device(self.device).type
         while True:
-            with torch.autocast(kind, dtype=torch.bfloat16):
+            with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
                 try:
                     answer = next(answers)
                 except StopIteration:

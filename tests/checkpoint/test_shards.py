@@ -139,8 +139,11 @@ def test_where_the_first_cannot_write_its_own_files_all_are_told(run: Path) -> N
 
 
 def test_a_whole_checkpoint_stays_and_older_ones_go(run: Path) -> None:
-    for step in (3, 4, 5, 5):
-        save_shares(run, 2, step=step)
+    for step in (3, 4, 5):
+        assert save_shares(run, 2, step=step) == [run / f"checkpoints/step-0000000{step}"] * 2
+    before = (run / "checkpoints/step-00000005").stat().st_ino
+    assert save_shares(run, 2, step=5) == [run / "checkpoints/step-00000005"] * 2
+    assert (run / "checkpoints/step-00000005").stat().st_ino == before
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["step-00000004", "step-00000005"]
 
 
@@ -163,6 +166,7 @@ def test_shares_that_are_not_all_there_are_refused(names: list[str]) -> None:
     ("first", "second", "why"),
     [
         ({"w": torch.zeros(2, 3)}, {"w": torch.zeros(2, 4)}, "the shares of w do not"),
+        ({"w": torch.zeros(2)}, {"w": torch.zeros(2, dtype=torch.bfloat16)}, "the shares of w do not"),
         ({"w": torch.tensor(1.0)}, {"w": torch.tensor(1.0)}, "the shares of w do not"),
         (
             {"w": torch.zeros(2), "v": torch.zeros(1)},

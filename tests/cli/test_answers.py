@@ -134,7 +134,7 @@ def test_numbers_are_told_in_the_units_that_their_names_say() -> None:
         "peak memory      1.23 GB",
         "checkpoint       999 B",
         "flops per token  590 MFLOP",
-        "flops            2e+03 EFLOP",
+        "flops            2 ZFLOP",
         "time             3 h 20 min",
         "ddp",
         "  memory       1 MB",
@@ -146,6 +146,7 @@ def test_numbers_are_told_in_the_units_that_their_names_say() -> None:
 
 def test_a_shortened_answer_has_six_digits_a_number() -> None:
     answer = {"label": "y", "probability": 0.58058989, "all": [1.0, (2.34567891e-9, 3)], "none": None, "is": True}
+    assert shortened(-1234.56780912) == -1234.567809
     assert shortened(answer) == {
         "label": "y",
         "probability": 0.58059,

@@ -97,3 +97,5 @@ def test_without_a_name_all_are_listed(lmkit: Lmkit) -> None:
     assert all(len(line.split()) >= 2 for line in said if line.startswith("  "))
     assert said[-1] == "Next, with one of these names: lmkit init NAME -o FILE.toml"
     assert sorted(json.loads(lmkit("init", "--json").stdout)["tasks"]) == sorted(names("task"))
+    refused = lmkit("init", "-o", "run.toml", status=2).stderr
+    assert refused == "error: init: 1 problem\n  name what to learn, such as one that `lmkit init` alone lists\n"

@@ -31,13 +31,23 @@ MUTANTS = [
     ),
     Mutant("the manifest is not forced to the disk", _SAVE, "            _sync(temporary / MANIFEST)\n", "", _POWER),
     Mutant("the new folder's names are not", _SAVE, "            _sync(temporary)\n", "", _POWER),
-    Mutant("the rename is not", _SAVE, "        _sync(place)\n    except", "    except", _POWER),
+    Mutant(
+        "files of tensors are not", _SAVE, "        _sync(folder / name)\n        written[", "        written[", _POWER
+    ),
+    Mutant("the rename is not", _SAVE, "            _sync(place)\n        return", "        return", _POWER),
     Mutant(
         "the new checkpoint is written where it will be seen",
         _SAVE,
-        'place / f".tmp-{final.name}-{os.getpid()}-{secrets.token_hex(4)}"\n        try:',
-        "final\n        try:",
+        'place / f".tmp-{final.name}-{os.getpid()}-{secrets.token_hex(4)}"\n    temporary.mkdir()',
+        "final\n    temporary.mkdir()",
         "tests/faults/test_kill_in_save.py",
+    ),
+    Mutant(
+        "the first does not wait for the others' files",
+        _SAVE,
+        "        written = _each(peers, final, write)\n",
+        "        written = [write()]\n",
+        "tests/checkpoint/test_shards.py",
     ),
     Mutant(
         "older ones are deleted first",

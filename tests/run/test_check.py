@@ -18,7 +18,7 @@ def test_learning_rates_and_micro_batches_are_tried_and_told(book: Path) -> None
     losses, speeds = found["loss after 40 steps at"], found["tokens a second by train.micro_batch_tokens"]
     assert [name.split(" times: ")[0] for name in losses] == ["0.1", "0.3", "1", "3", "10"]
     assert all(math.isfinite(loss) for loss in losses.values())
-    assert losses[next(name for name in losses if name.startswith("1 times"))] < max(losses.values())  # 0.1 is too low
+    assert [losses[name] for name in losses if name.startswith("1 t")] < [losses[next(iter(losses))]]  # 0.1 is too low
     assert list(speeds) == ["32", "64", "128", "256"]
     assert all(speed > 0 for speed in speeds.values())
     assert len(heard) == len(losses) + len(speeds)

@@ -18,7 +18,7 @@ from torch import nn
 from lmkit.batch import Example, pack
 from lmkit.interfaces import Encoder, Vocabulary
 from lmkit.parts.heads import HEAD_AT_ONCE, VocabularyHead
-from lmkit.parts.inference import inference
+from lmkit.parts.inference import exact_inference
 
 
 @attrs.frozen(eq=False)
@@ -84,7 +84,7 @@ class WordFiller:
             embedding = encoder.token_embedding.weight
             shift = head.shift if isinstance(head, VocabularyHead) else 0
             at = torch.from_numpy(starts + np.array([places[b.hole] for b in some]) - shift).to(embedding.device)
-            with inference(encoder, head):
+            with exact_inference(encoder, head):
                 scores = head(encoder(inputs.to(embedding.device))[at], embedding).float().log_softmax(-1).cpu()
             scores = scores.masked_fill(~allowed, -torch.inf)
             best = scores.topk(min(self._width, int(allowed.sum())))

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from lmkit_gpt.bpe import BytePairConfig, BytePairEncoding
 from lmkit_gpt.words import Words, words_of
 
-from lmkit.parts.subwords import SubwordTokenizer
-
 TEXT = (
     "Robin's bow, we'll say, was 6 feet long; they'd seen 12 of 300.\n\n  \u201cShoot!\u201d cried he\u2014and shot. "
 )
@@ -63,6 +61,15 @@ def test_it_is_used_and_forgets_when_it_is_full(bpe: BytePairEncoding, monkeypat
     assert words.encode_batch([]) == []
 
 
+def test_with_many_cores_the_library_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    many = BytePairEncoding.train(BytePairConfig(vocab_size=300), [TEXT])
+    same(many, [TEXT])
+    assert many._words is None
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    assert BytePairEncoding.train(BytePairConfig(vocab_size=300), [TEXT])._words is not None
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -78,12 +85,13 @@ def test_a_pipeline_that_does_something_else_is_left_to_the_library(
 ) -> None:
     bpe.save(tmp_path)
     pipeline = json.loads((tmp_path / "tokenizer.json").read_text())
-    if word := change.pop("word", None):
+    if word := change.get("word"):
         token = {**pipeline["added_tokens"][0], "id": len(pipeline["model"]["vocab"]), "content": word}
         pipeline["added_tokens"].append(token)
-    (tmp_path / "tokenizer.json").write_text(json.dumps({**pipeline, **change}))
+    (tmp_path / "tokenizer.json").write_text(
+        json.dumps({**pipeline, **{k: v for k, v in change.items() if k != "word"}})
+    )
     changed = BytePairEncoding.load(tmp_path)
     assert words_of(changed._pipeline) is None
     same(changed, [TEXT, "In Sherwood HE shot"])
     assert isinstance(words_of(bpe._pipeline), Words)
-    assert isinstance(changed, SubwordTokenizer)
