@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from lmkit.checkpoint import Checkpoint, check_components, newest
+from lmkit.checkpoint import Checkpoint, check_components, newest, of_step
 from lmkit.config import override, read
 from lmkit.engine.distributed import Processes, joined
 from lmkit.engine.events import Observer
@@ -48,7 +48,7 @@ def resume(
             f"TASK.toml --run DIR, or lmkit pretrain RUN.toml --from {folder} --run DIR"
         )
     with _joined(config, overrides) as processes, locked(folder, processes):
-        found = newest(folder, warn=lambda sentence: warnings.warn(sentence, stacklevel=3))
+        found = _newest(folder, processes)
         if found is not None:
             require_sound(found)
             if not is_finetuning and "train" not in found.state["data"]:
@@ -84,6 +84,15 @@ def resume(
         )
         processes.wait()
     return load(folder, local_files=local_files)
+
+
+def _newest(folder: Path, processes: Processes) -> Checkpoint | None:
+    """The newest whole checkpoint; of several processes the first finds it, and the others do not hash it again."""
+    found: list[Checkpoint | None] = []
+    processes.lead(lambda: found.append(newest(folder, warn=lambda said: warnings.warn(said, stacklevel=6))))
+    mine = found[0] if found else None
+    step = processes.first(-1 if mine is None else mine.step)
+    return mine if processes.leads or step < 0 else of_step(folder, int(step), hashed=False)
 
 
 def _joined(config: Path, overrides: Sequence[str]) -> AbstractContextManager[Processes]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lmkit.checkpoint import newest, open_checkpoint
+from lmkit.checkpoint import newest, of_step, open_checkpoint
 from lmkit.errors import IntegrityError
 
 FILES = [
@@ -200,14 +200,27 @@ def test_a_reader_finds_the_newest_while_the_run_goes_on(
     write(1, keep=1)
     check, seen = load.check, []
 
-    def late(path: Path) -> object:
+    def late(path: Path, *, hashed: bool) -> object:
         seen.append(path.name)
         if len(seen) == 1:
             write(2, keep=1)
-        return check(path)
+        return check(path, hashed=hashed)
 
     monkeypatch.setattr(load, "check", late)
     said: list[str] = []
     found = newest(run, warn=said.append)
     assert found is not None
     assert (found.step, said, seen) == (2, [], ["step-00000001", "step-00000002"])
+
+
+def test_what_another_process_has_hashed_is_looked_at_no_further_than_its_size(write: Write, run: Path) -> None:
+    path = write(1)
+    weights = path / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert of_step(run, 1, hashed=False).step == 1
+    with pytest.raises(IntegrityError, match="its SHA-256 is not what its manifest says"):
+        of_step(run, 1)
+    weights.write_bytes(content[:-1])
+    with pytest.raises(IntegrityError, match="bytes, its manifest says"):
+        of_step(run, 1, hashed=False)

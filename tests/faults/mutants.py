@@ -59,7 +59,11 @@ MUTANTS = [
         "tests/faults/test_kill_in_save.py tests/checkpoint/test_save.py",
     ),
     Mutant(
-        "a hash is not compared", _LOAD, "        elif File.of(path / name) != wanted:", "        elif False:", _DAMAGE
+        "a hash is not compared",
+        _LOAD,
+        "        elif hashed and File.of(path / name) != wanted:",
+        "        elif False:",
+        _DAMAGE,
     ),
     Mutant("a size is not", _LOAD, ".st_size) != wanted.size:", ".st_size) < 0:", _DAMAGE),
     Mutant(
