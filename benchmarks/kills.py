@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import tempfile
 import time
@@ -124,13 +125,14 @@ def main() -> None:
             anew = partial(lmkit.finetune, *tuning(folder, asked.precision))
         else:
             anew = partial(lmkit.pretrain, recipe(asked.objective, asked.precision, asked.compile))
+        assert ended_well(forked(partial(anew, run=whole, quiet=True)))  # it prepares the data for all others
         begun = time.monotonic()
-        assert ended_well(forked(partial(anew, run=whole, quiet=True)))
+        assert ended_well(forked(partial(anew, run=folder / "timed", quiet=True)))
         length = time.monotonic() - begun
         wanted = hashes(whole)
         for number in range(asked.runs):
             run = folder / f"run-{number}"
-            deaths = drawn.choice([1, 2])
+            deaths, died = drawn.choice([1, 2]), False
             while True:
                 fresh = not (run / "config.toml").exists() or never_began(run)
                 work = partial(anew, run=run) if fresh else partial(lmkit.resume, run)
@@ -140,8 +142,12 @@ def main() -> None:
                     break
                 time.sleep(drawn.uniform(0, length))
                 os.kill(child, signal.SIGKILL)
-                kills += not ended_well(child)
-                deaths -= 1
+                if not ended_well(child):
+                    kills, deaths, died = kills + 1, deaths - 1, True
+                elif died:  # over before it could be killed once more
+                    deaths = 0
+                else:  # over before it could be killed at all: anew
+                    shutil.rmtree(run)
             found = hashes(run)
             same += found == wanted
             lost = max(lost, _replayed(run))

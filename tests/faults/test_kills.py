@@ -40,6 +40,6 @@ def test_kills_at_random_moments_cost_no_bit(
     runs = cases(5, 170, 1700)
     found = printed("benchmarks.kills", "--runs", str(runs), "--objective", objective)
     assert found["same_bits"] == found["runs"] == runs
-    assert found["kills"] >= runs / 4  # some die too late to be killed
+    assert found["kills"] >= runs
     assert found["most_steps_lost_by_a_kill"] <= found["interval"]
     measured("kills", found["kills"])
