@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lmkit.cli.answer import Answer
-from lmkit.cli.command import ConfigOptions, Folder, LocalFiles
+from lmkit.cli.command import ConfigOptions, Folder, LocalFiles, PrecisionOption
 from lmkit.cli.table import table
 
 
@@ -38,6 +38,7 @@ def evaluate(
         ),
     ],
     task: Annotated[str | None, typer.Option(metavar="NAME", help="A task that reads the run's head.")] = None,
+    precision: PrecisionOption = "auto",
     options: ConfigOptions,
     local_files: LocalFiles,
 ) -> Answer:
@@ -45,7 +46,7 @@ def evaluate(
     import lmkit.run
 
     asked: dict[str, Any] = {"text": text, "rows": rows, "minimal_pairs": minimal_pairs, "task": task}
-    found = lmkit.run.evaluate(run, **asked, overrides=options, local_files=local_files)
+    found = lmkit.run.evaluate(run, **asked, overrides=options, local_files=local_files, precision=precision)
     forms = {"rows": _of_rows, "minimal_pairs": _of_pairs}
     others = {name: values for name, values in found.items() if name not in forms}
     told = list(table(others))

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import tee
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 from lmkit.config import override, read
 from lmkit.data.files import find
@@ -24,7 +24,7 @@ from lmkit.interfaces.task import Row
 from lmkit.run.folder import CONFIG
 from lmkit.run.load import load
 from lmkit.run.predict import format_of, in_place, rows_of
-from lmkit.run.run import BATCH_TOKENS, Run
+from lmkit.run.run import BATCH_TOKENS, Precision, Run
 from lmkit.run.scores import scored
 from lmkit.run.seeds import compared, members
 from lmkit.run.texts import blocks_of, fingerprint_of
@@ -42,6 +42,7 @@ def evaluate(
     task: str | None = None,
     overrides: Sequence[str] = (),
     local_files: Sequence[Path | str] = (),
+    precision: Precision | Literal["auto"] = "auto",
     **options: Any,
 ) -> dict[str, Any]:
     """Score a run on text, on rows of its task, on files of minimal pairs, or on several of them.
@@ -50,7 +51,7 @@ def evaluate(
     predicted, bits per byte over disjoint windows of the run's block_tokens.  Of rows: the task's metrics, and for
     each the interval in which 95 % of resampled rows have it; rows that cannot be read are counted as `unread`, and
     those with a label that the model does not know, of which no answer is right, as `unknown_labels`.
-    `task`, `overrides` and `options` as for `predict`.
+    `task`, `overrides` and `options` as for `predict`; `precision`, of rows, as for `load`.
     Of minimal pairs: of each file accuracy (a tie counts half), share of ties and number of pairs, and the files' mean;
     a folder or pattern stands for the files in it.
     A folder with the runs of several seeds gives what was found for each, the mean and the spread.
@@ -63,9 +64,12 @@ def evaluate(
             kept = list(rows_of(rows))  # what can be read once only is read for all of them
         asked: dict[str, Any] = {"text": text, "rows": kept, "minimal_pairs": minimal_pairs, "task": task, **options}
         return compared(
-            {path.name: evaluate(path, overrides=overrides, local_files=local_files, **asked) for path in runs}
+            {
+                path.name: evaluate(path, overrides=overrides, local_files=local_files, precision=precision, **asked)
+                for path in runs
+            }
         )
-    loaded = run if isinstance(run, Run) else load(run, local_files=local_files)
+    loaded = run if isinstance(run, Run) else load(run, local_files=local_files, precision=precision)
     found: dict[str, Any] = {}
     if text:
         found["text"] = _on_text(loaded, [Path(path) for path in text])

@@ -1,4 +1,4 @@
-"""What check tries beyond two steps: learning rates, micro-batches, and whether one batch can be learned."""
+"""What check counts, and what it tries: learning rates, micro-batches, and whether one batch can be learned."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import lmkit
+from lmkit.engine.device import choose
+from lmkit.engine.work import count_flops
+from lmkit.recipe import read_pretraining
+from lmkit.run.pretrain import trainee_of
 from tests.run.recipes import recipe
 
 
@@ -35,3 +41,17 @@ def test_one_batch_is_learned_or_it_is_told(book: Path, rate: float, verdict: st
     assert heard == ["one batch, 60 times"]
     assert found["verdict"].startswith(verdict)
     assert (found["last_loss"] < found["first_loss"] / 2) == (rate == 0.01)
+
+
+@pytest.mark.parametrize("kind", ["mlm", "clm"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_work_is_counted_as_torch_counts_it(book: Path, kind: str, precision: str) -> None:
+    read = read_pretraining(recipe(kind, book, precision=precision))
+    trainee = trainee_of(read)
+    batch = trainee.model.objective.collate(trainee.source.examples(0, 4), progress=0.0)
+    choices = choose(read.train, long_run=False)
+    assert choices.precision == precision
+    with torch.no_grad(), choices.autocast(), FlopCounterMode(display=False) as counter:
+        trainee.model(batch)
+    assert counter.get_total_flops() > 0
+    assert count_flops(trainee.model, batch, choices) == counter.get_total_flops()

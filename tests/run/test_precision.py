@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -19,7 +20,12 @@ TEXT = "Robin Hood in the greenwood stood"
 @pytest.fixture(scope="module")
 def both(trained: dict[str, lmkit.Run]) -> Callable[[str], tuple[lmkit.Run, lmkit.Run]]:
     """A run in fp32 and in bf16, which any processor can compute in, quickly or not."""
-    return lambda kind: tuple(lmkit.load(trained[kind].folder, precision=p) for p in ("fp32", "bf16"))  # type: ignore[return-value]
+
+    def load(kind: str) -> tuple[lmkit.Run, lmkit.Run]:
+        folder = trained[kind].folder
+        return lmkit.load(folder, precision="fp32"), lmkit.load(folder, precision="bf16")
+
+    return load
 
 
 def test_answers_in_bf16_are_near_and_not_the_same(both: Callable[[str], tuple[lmkit.Run, lmkit.Run]]) -> None:
@@ -61,6 +67,21 @@ def test_no_precision_is_left_on_or_taken_over(both: Callable[[str], tuple[lmkit
     assert not torch.is_autocast_enabled("cpu")
 
 
+def test_rows_are_scored_by_the_answers_of_that_precision(bert: lmkit.Run, tmp_path: Path) -> None:
+    rows = [{"text": f"The {'old' if n % 2 else 'young'} man {n}", "label": float(n % 2)} for n in range(30)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task: Any = {
+        "task": {"use": "regression"},
+        "data": {"train": [str(tmp_path / "rows.jsonl")]},
+        "train": {"steps": 2},
+    }
+    tuned = lmkit.finetune(bert, task, run=tmp_path / "run", quiet=True)
+    both: tuple[Literal["fp32", "bf16"], ...] = ("fp32", "bf16")
+    found = [lmkit.evaluate(tuned.folder, rows=rows, precision=one)["rows"] for one in both]
+    assert found == [lmkit.evaluate(lmkit.load(tuned.folder, precision=one), rows=rows)["rows"] for one in both]
+    assert found[0] != found[1]
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_is_that_of_the_training_where_the_machine_has_it(
     tmp_path: Path, book: Path, monkeypatch: pytest.MonkeyPatch, native: bool
@@ -70,8 +91,9 @@ def test_auto_is_that_of_the_training_where_the_machine_has_it(
     monkeypatch.setattr(module, "computes_in_bf16", lambda _: native)
     assert lmkit.load(run.folder).precision == ("bf16" if native else "fp32")
     assert lmkit.load(run.folder, precision="fp32").precision == "fp32"
+    other: Any = "fp16"
     with pytest.raises(lmkit.ConfigError, match='expected "auto", "fp32" or "bf16", got \'fp16\''):
-        lmkit.load(run.folder, precision="fp16")  # type: ignore[arg-type]
+        lmkit.load(run.folder, precision=other)
 
 
 def _numbers(answer: Any) -> list[float]:
