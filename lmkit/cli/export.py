@@ -9,6 +9,7 @@ import typer
 
 from lmkit.cli.answer import Answer
 from lmkit.cli.command import Folder, LocalFiles, NewFolder
+from lmkit.cli.table import said
 from lmkit.cli.trained import next_command
 
 
@@ -23,14 +24,14 @@ def export(
     import lmkit.run
 
     found = lmkit.run.export(run, to=to, out=out, local_files=local_files)
-    said = [f"{name.replace('_', ' ')}: {_short(value)}" for name, value in found.items() if value and name != "out"]
-    return Answer.of(found, f"{out}: written", *said)
+    told = [f"{name.replace('_', ' ')}: {_short(value)}" for name, value in found.items() if value and name != "out"]
+    return Answer.of(found, f"{out}: written", *told)
 
 
 def _short(value: object) -> str:
     """A value for people: of a long list its first items, and how many there are."""
     if not isinstance(value, list):
-        return str(value)
+        return said(value)
     return ", ".join(map(str, value[:3])) + (f" and {len(value) - 3} more" if len(value) > 3 else "")
 
 

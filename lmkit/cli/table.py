@@ -16,6 +16,8 @@ def table(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
             if value:
                 yield f"{indent}{_words(name)}"
                 yield from table(value, indent + "  ")
+        elif isinstance(value, (list, tuple)) and value and all(isinstance(item, (int, float)) for item in value):
+            yield f"{indent}{_words(name):{width}}  {', '.join(map(said, value))}"
         elif isinstance(value, (list, tuple)):
             for number, item in enumerate(value):
                 yield f"{indent}{_words(name) if number == 0 else '':{width}}  {said(item)}"
@@ -24,6 +26,8 @@ def table(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
 
 
 def _words(name: str) -> str:
+    if "." in name:  # a key, to be typed as it is
+        return name
     if name == "minutes":
         return "time"
     if name.startswith(_OF_BYTES):

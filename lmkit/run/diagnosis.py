@@ -15,7 +15,19 @@ import torch
 from lmkit.engine.device import can_compile, computes_in_bf16, physical_cores
 from lmkit.registry import default_registry
 
-_LIBRARIES = ("lmkit", "torch", "tokenizers", "datasets", "safetensors", "numpy", "attrs", "cattrs", "pluggy", "typer")
+_LIBRARIES = (
+    "lmkit",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "safetensors",
+    "numpy",
+    "attrs",
+    "cattrs",
+    "pluggy",
+    "typer",
+)
 
 
 def diagnosis() -> dict[str, dict[str, Any]]:

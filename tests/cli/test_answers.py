@@ -129,18 +129,27 @@ def test_numbers_are_told_in_the_units_that_their_names_say() -> None:
         "minutes": 200.2,
         "ddp": {"bytes of memory": 999_600, "bytes sent a step": 4e6, "minutes": 2.5},
         "bytes": 12_000,
+        "accuracy": [0.24961, 0.75],
+        "1 times: train.learning_rate=0.001": 5.0,
     }
     assert list(table(found)) == [
-        "peak memory      1.23 GB",
-        "checkpoint       999 B",
-        "flops per token  590 MFLOP",
-        "flops            2 ZFLOP",
-        "time             3 h 20 min",
+        *(
+            f"{name:34}  {told}"
+            for name, told in {
+                "peak memory": "1.23 GB",
+                "checkpoint": "999 B",
+                "flops per token": "590 MFLOP",
+                "flops": "2 ZFLOP",
+                "time": "3 h 20 min",
+            }.items()
+        ),
         "ddp",
         "  memory       1 MB",
         "  sent a step  4 MB",
         "  time         2.5 min",
-        "bytes            12,000",
+        f"{'bytes':34}  12,000",
+        f"{'accuracy':34}  0.2496, 0.75",
+        "1 times: train.learning_rate=0.001  5",
     ]
 
 

@@ -23,4 +23,4 @@ def test_it_says_what_a_bug_report_needs(lmkit: Lmkit, tmp_path: Path) -> None:
     assert set(found["plugins"]) == {p.dist.name for p in metadata.entry_points(group="lmkit") if p.dist}
     lines = lmkit("doctor", **environment).stdout.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == list(found)
-    assert f"  torch        {found['versions']['torch']}" in lines
+    assert f"  torch         {found['versions']['torch']}" in lines
