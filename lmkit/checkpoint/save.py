@@ -37,7 +37,7 @@ from lmkit.checkpoint.manifest import (
     step_name,
 )
 from lmkit.checkpoint.shards import file_name
-from lmkit.errors import CheckpointError, IntegrityError
+from lmkit.errors import CheckpointError, IntegrityError, LmkitError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,8 +144,9 @@ def _each(peers: Peers, final: Path, work: Callable[[], bytes], *, saved: bool =
         failure.__cause__ = error
     except Exception as error:  # such as a tokenizer raises that cannot save itself: the others are waiting
         failure = error
+    told = str(failure) if isinstance(failure, LmkitError) else f"{final} cannot be saved: {_named(failure, peers)}"
     try:
-        said = peers.gather(message if failure is None else os.fsencode(f"-{failure}"))
+        said = peers.gather(message if failure is None else f"-{told}".encode(errors="backslashreplace"))
     except Exception:
         if failure is None:
             raise
@@ -154,8 +155,13 @@ def _each(peers: Peers, final: Path, work: Callable[[], bytes], *, saved: bool =
         raise failure
     for words in said:
         if words.startswith(b"-"):
-            raise CheckpointError(os.fsdecode(words[1:]))
+            raise CheckpointError(words[1:].decode())
     return [words[1:] for words in said]
+
+
+def _named(failure: Exception | None, peers: Peers) -> str:
+    """What the others are told of an error that nobody foresaw, which may say nothing itself."""
+    return f"process {peers.rank}: {type(failure).__name__}: {failure}. Older checkpoints are as they were."
 
 
 def _begin(run: Path, final: Path) -> bytes:

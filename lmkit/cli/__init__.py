@@ -12,6 +12,9 @@ import sys
 
 def main() -> None:
     """The entry point of `lmkit` and of `python -m lmkit`."""
+    from lmkit.cli.streams import open_closed_streams
+
+    open_closed_streams()  # before anything else is opened
     from lmkit.cli.app import run
     from lmkit.cli.memory import keep_freed_memory
     from lmkit.cli.waiting import wait_politely

@@ -137,16 +137,20 @@ class Rows(Protocol):
 def share(tensor: Rows, like: Tensor) -> Tensor:
     """What this process has of a tensor when it has of `like` what it has: all of it, or its rows.
 
-    Raises RuntimeError where they differ in shape.
+    Raises RuntimeError where they differ in shape or in kind.
     """
     if tuple(tensor.shape) != tuple(like.shape):
         raise RuntimeError(f"a tensor has shape {list(tensor.shape)}, wanted {list(like.shape)}")
     if not _is_shared(like):
-        return tensor[...]
-    mesh = cast("DTensor", like).device_mesh
-    rows = -(-like.shape[0] // mesh.size())  # as fully_shard cuts them
-    first = min(rows * mesh.get_local_rank(), like.shape[0])
-    return tensor[first : first + part(like).shape[0]]
+        mine = tensor[...]
+    else:
+        mesh = cast("DTensor", like).device_mesh
+        rows = -(-like.shape[0] // mesh.size())  # as fully_shard cuts them
+        first = min(rows * mesh.get_local_rank(), like.shape[0])
+        mine = tensor[first : first + part(like).shape[0]]
+    if mine.dtype != like.dtype:
+        raise RuntimeError(f"a tensor is of {mine.dtype}, wanted {like.dtype}")
+    return mine
 
 
 def _is_shared(tensor: Tensor) -> bool:

@@ -131,7 +131,9 @@ class SubwordTokenizer(Tokenizer):
         text = _read(path)
         try:
             pipeline = tokenizers.Tokenizer.from_str(text)
-        except Exception as error:  # the library raises nothing more exact
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library raises nothing more exact, and its panics are no Exceptions
             raise IntegrityError(f"{path}: not a tokenizer: {error}") from None
         if (model := type(pipeline.model).__name__) != cls.model:
             raise IntegrityError(f'{path}: tokenizer "{cls.name}" has a {cls.model} model; this file has {model}')

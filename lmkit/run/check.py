@@ -25,6 +25,7 @@ from lmkit.run.trial import trial
 from lmkit.run.tuning import tuned
 
 _OVERFIT_STEPS = 60
+_HIGHEST_PRICE = 1e6
 _LEARNED = 0.5
 """Of its first loss a batch may have left, seen so often."""
 
@@ -51,6 +52,8 @@ def check(
         raise ConfigError(
             str(recipe), [f"is a task's file, and check is for pre-training: lmkit finetune DIR {recipe} ..."]
         )
+    if price is not None and not 0 <= price <= _HIGHEST_PRICE:
+        raise ConfigError("--price", [f"expected 0 to {_HIGHEST_PRICE:,.0f} an hour, got {price:g}"])
     read = read_pretraining(recipe, overrides=overrides, local_files=local_files)
     check_fit(read)
     if world is not None:

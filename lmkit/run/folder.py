@@ -22,6 +22,10 @@ IMPORTED = "imported"
 
 def require_new(folder: Path) -> None:
     """Raise RunError where `folder` holds something already, but for a run that was stopped before it began."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:  # safetensors would write there, and not read
+        raise RunError(f"{folder}: a run's folder needs a name that is UTF-8; give another --run") from None
     if never_began(folder):
         with RunLock(folder):  # nobody is about to begin it
             return

@@ -131,6 +131,9 @@ def model_of(checkpoint: Checkpoint, parts: Parts) -> Model:
         mine = {n.removeprefix("encoder."): t for n, t in weights.items() if n.startswith("encoder.")}
         rest = {n: t for n, t in weights.items() if not n.startswith("encoder.")}
         weights = rest | {f"encoder.{n}": t for n, t in type(encoder).upgrade(mine, version).items()}
+    for name, there in model.state_dict().items():  # which torch would convert without a word
+        if name in weights and weights[name].dtype != there.dtype:
+            raise CheckpointError(f"{checkpoint.path}: {name} is of {weights[name].dtype}, wanted {there.dtype}")
     try:
         model.load_state_dict(weights, strict=True)
     except RuntimeError as error:

@@ -134,7 +134,28 @@ def test_where_the_first_cannot_write_its_own_files_all_are_told(run: Path) -> N
     first, second = save_shares(run, 2, folders={"tokenizer": broken})
     assert isinstance(first, RuntimeError)
     assert isinstance(second, CheckpointError)
-    assert str(second) == "a tokenizer that cannot save itself"
+    assert str(second) == (
+        f"{run}/checkpoints/step-00000003 cannot be saved: process 0: RuntimeError: a tokenizer that cannot save "
+        "itself. Older checkpoints are as they were."
+    )
+    assert list((run / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("half a pair: \ud800")], ids=["silent", "unsayable"])
+def test_whatever_one_raises_the_others_are_told(run: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    module = sys.modules["lmkit.checkpoint.save"]
+    write = module._write_tensors
+
+    def broken(path: Path, tensors: Any) -> None:
+        if "1-of-2" in path.name:
+            raise error
+        write(path, tensors)
+
+    monkeypatch.setattr(module, "_write_tensors", broken)
+    first, second = save_shares(run, 2)
+    assert second is error
+    assert isinstance(first, CheckpointError)
+    assert f"step-00000003 cannot be saved: process 1: {type(error).__name__}: " in str(first)
     assert list((run / "checkpoints").iterdir()) == []
 
 

@@ -55,3 +55,9 @@ def test_work_is_counted_as_torch_counts_it(book: Path, kind: str, precision: st
         trainee.model(batch)
     assert counter.get_total_flops() > 0
     assert count_flops(trainee.model, batch, choices) == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("price", [-1.0, math.nan, math.inf, 1e308])
+def test_a_price_that_is_none_is_refused(book: Path, price: float) -> None:
+    with pytest.raises(lmkit.ConfigError, match="expected 0 to 1,000,000 an hour, got "):
+        lmkit.check(recipe("clm", book), price=price)

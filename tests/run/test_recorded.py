@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import lmkit
 from tests.checkpoint.conftest import reseal
@@ -90,3 +91,31 @@ def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, book: Path, con
         lmkit.pretrain(recipe("clm", book, steps=1), run=place, quiet=True)
     assert (place / "config.toml").read_text() == config
     assert sorted(path.name for path in place.iterdir()) == ["config.toml", "diary.txt"]
+
+
+@pytest.mark.parametrize("kind", [torch.bool, torch.int32, torch.float16], ids=str)
+@pytest.mark.parametrize("stem", ["model", "optimizer"])
+def test_tensors_of_another_kind_are_not_taken_for_weights(
+    whole: Path, tmp_path: Path, stem: str, kind: torch.dtype
+) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    checkpoint = run / "checkpoints" / "step-00000002"
+    tensors = load_file(checkpoint / f"{stem}.safetensors")
+    save_file({name: tensor.to(kind) for name, tensor in tensors.items()}, checkpoint / f"{stem}.safetensors")
+    reseal(checkpoint)
+    with pytest.raises(lmkit.CheckpointError, match=f"is of {kind}, wanted torch.float32"):
+        lmkit.resume(run, overrides=["train.steps=3"], quiet=True)
+    if stem == "model":
+        with pytest.raises(lmkit.CheckpointError, match=f"is of {kind}, wanted torch.float32"):
+            lmkit.load(run)
+
+
+def test_a_tokenizer_that_makes_the_library_panic_is_told(whole: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    file = run / "checkpoints" / "step-00000002" / "tokenizer" / "tokenizer.json"
+    pipeline = json.loads(file.read_text())
+    pipeline["model"]["continuing_subword_prefix"] = "##"
+    file.write_text(json.dumps(pipeline))
+    reseal(file.parents[1])
+    with pytest.raises(lmkit.IntegrityError, match=r"tokenizer\.json: not a tokenizer"):
+        lmkit.load(run)
