@@ -47,13 +47,23 @@ def evaluate(
 
     asked: dict[str, Any] = {"text": text, "rows": rows, "minimal_pairs": minimal_pairs, "task": task}
     found = lmkit.run.evaluate(run, **asked, overrides=options, local_files=local_files, precision=precision)
+    return Answer.of(found, *(_of_seeds(found) if "seeds" in found else _of_run(found)))
+
+
+def _of_seeds(found: Mapping[str, Any]) -> Iterator[str]:
+    for name, one in found["seeds"].items():
+        yield name
+        yield from (f"  {line}" for line in _of_run(one))
+    yield from table({name: found[name] for name in ("mean", "spread")})
+
+
+def _of_run(found: Mapping[str, Any]) -> Iterator[str]:
     forms = {"rows": _of_rows, "minimal_pairs": _of_pairs}
-    others = {name: values for name, values in found.items() if name not in forms}
-    told = list(table(others))
+    yield from table({name: values for name, values in found.items() if name not in forms})
     if "text" in found and "bits_per_byte" not in found["text"]:
         scored = max(found["text"]["predictions"].values()) / found["text"]["tokens"]
-        told.append(f"no bits per byte: this objective scores {scored:.0%} of the tokens, and they count all of them")
-    return Answer.of(found, *told, *chain.from_iterable(forms[n](found[n]) for n in forms if n in found))
+        yield f"no bits per byte: this objective scores {scored:.0%} of the tokens, and they count all of them"
+    yield from chain.from_iterable(forms[name](found[name]) for name in forms if name in found)
 
 
 def _of_rows(scores: Mapping[str, Any]) -> Iterator[str]:

@@ -54,10 +54,7 @@ def _write(
         for batch in _batches(pieces):
             writer.write(batch)
     if not writer.tokens:
-        raise DataError(
-            f"no text is left to tokenize, of {tally.documents} documents in {tally.files} files. Add documents, "
-            "or name files for validation in [data] where a share of them holds out all or none"
-        )
+        raise no_text(tally)
     return {
         "version": STORE_VERSION,
         "fingerprint": fingerprint,
@@ -134,3 +131,11 @@ class _Writer:
         self.documents += len(ended)
         self.tokens, self.bytes = map(int, upto[-1])
         self._ended_bytes = int(ended[-1, 1]) if len(ended) else self._ended_bytes
+
+
+def no_text(tally: Tally) -> DataError:
+    """What is wrong with a set that has read `tally`, and has no text."""
+    return DataError(
+        f"no text is left to tokenize, of {tally.files} files. Add some, "
+        "or name files for validation in [data] where a share of them holds out all or none"
+    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from typing import Literal
 
 import attrs
@@ -34,23 +35,40 @@ class Piece:
     ends_document: bool
 
 
-def read_documents(files: Sequence[File], settings: Data, tally: Tally) -> Iterator[Piece]:
+def read_documents(
+    files: Sequence[File], settings: Data, tally: Tally, *, held_out: bool | None = None
+) -> Iterator[Piece]:
     """The documents of `files` in order; what is read and left out is counted in `tally`.
 
     A document is a file from its first line with text on, a paragraph, or a line; the last two without the line end
     behind them, and lines without text between them are no documents.  Each row of a table is taken as a file.
+    `held_out`: only what a share for validation holds out, or all but that.  It takes whole documents; where these are
+    files, too few for one of them to be that share, it takes the last lines of each.
     Raises DataError for what cannot be read at all, and, unless it is to be skipped, for the first bad input.
     """
+    share = settings.held_out
+    if held_out is None or not share:
+        yield from _read(files, settings, tally)
+    elif settings.document == "file" and len(files) * share < 1 and all(file.format == "text" for file in files):
+        yield from _read(files, settings, tally, ends=held_out)
+    else:
+        yield from hold_out(_read(files, settings, tally), share, held_out=held_out)
+
+
+def _read(files: Sequence[File], settings: Data, tally: Tally, *, ends: bool | None = None) -> Iterator[Piece]:
+    """`ends`: of each file only its last lines, the share for validation, or all but these."""
     for file in files:
         tally.files += 1
         for place, lines in _texts(file, settings, tally):
+            if ends is not None:
+                lines = _end(lines, _characters(file, settings), settings.held_out, taken=ends)
             empty = True
             for piece in _pieces(lines, settings.document):
                 tally.bytes += piece.bytes
                 tally.documents += piece.ends_document
                 empty = False
                 yield piece
-            if empty:
+            if empty and ends is None:
                 tally.leave_out("empty document", f"{place}: an empty document, where text is wanted", "Remove it")
 
 
@@ -70,9 +88,31 @@ def hold_out(pieces: Iterable[Piece], share: float, *, held_out: bool) -> Iterat
 
 
 def is_held_out(number: int, share: float) -> bool:
-    """Whether a share for validation holds out the document, or row, of this number, from 0."""
-    digest = hashlib.blake2b(number.to_bytes(8, "little"), digest_size=8).digest()
-    return int.from_bytes(digest, "little") < share * 2**64
+    """Whether a share for validation holds out the document of this number, from 0: one of each 1 / `share` in a row.
+
+    A hash says which of them; for a share of more than a half, which one of each is kept.
+    """
+    if share > 0.5:
+        return not is_held_out(number, 1 - share)
+    few, many = Fraction(share).limit_denominator(1_000_000).as_integer_ratio()
+    row = number * few // many
+    first, behind = -(-row * many // few), -(-(row + 1) * many // few)
+    digest = hashlib.blake2b(row.to_bytes(8, "little"), digest_size=8).digest()
+    return number == first + int.from_bytes(digest, "little") % (behind - first)
+
+
+def _end(lines: Iterable[str], characters: int, share: float, *, taken: bool) -> Iterator[str]:
+    """The lines of a text that reach into its last share, or those before."""
+    read = 0
+    for line in lines:
+        read += len(line)
+        if (read > characters * (1 - share)) == taken:
+            yield line
+
+
+def _characters(file: File, settings: Data) -> int:
+    """Of a whole text file; its bad lines are told when they are read once more."""
+    return sum(len(line) for _, lines in _texts(file, settings, Tally("skip")) for line in lines)
 
 
 def _texts(file: File, settings: Data, tally: Tally) -> Iterator[tuple[str, Iterable[str]]]:

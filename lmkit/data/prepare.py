@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from lmkit.data.build import build_store
-from lmkit.data.corpus import Piece, hold_out, read_documents
+from lmkit.data.build import build_store, no_text
+from lmkit.data.corpus import Piece, read_documents
 from lmkit.data.files import File, find
 from lmkit.data.settings import Data
 from lmkit.data.store import Store, fingerprint_of
@@ -35,11 +35,17 @@ class Stores:
 
 
 def training_texts(settings: Data) -> Iterator[str]:
-    """All training documents, in pieces of some 65,536 characters: what a new tokenizer is trained on."""
+    """All training documents, in pieces of some 65,536 characters: what a new tokenizer is trained on.
+
+    Raises what `prepare` raises.
+    """
+    empty, tally = True, Tally(settings.bad_input)
     for source in settings.sources:
-        tally = Tally(settings.bad_input)
         for piece in _read([find([source.path], settings.format)], settings, tally, held_out=False):
+            empty = False
             yield piece.text
+    if empty:
+        raise no_text(tally)
 
 
 def prepare(settings: Data, tokenizer: Tokenizer, tokenizer_fingerprint: str) -> Stores:
@@ -55,7 +61,8 @@ def prepare(settings: Data, tokenizer: Tokenizer, tokenizer_fingerprint: str) ->
     identities = {file: file.identity() for file in {*chain.from_iterable(groups_of_files)}}
 
     def store(groups: Sequence[tuple[File, ...]], *, held_out: bool) -> Store:
-        part = f"{'held out' if held_out else 'kept'} {settings.held_out}" if settings.held_out else "all"
+        share = settings.held_out
+        part = f"{'the held-out' if held_out else 'all but the held-out'} {share}" if share else "all"
         known = ["|".join(identities[file] for file in files) for files in groups]
         tally = Tally(settings.bad_input)
         return build_store(
@@ -75,5 +82,4 @@ def prepare(settings: Data, tokenizer: Tokenizer, tokenizer_fingerprint: str) ->
 def _read(groups: Sequence[tuple[File, ...]], settings: Data, tally: Tally, *, held_out: bool) -> Iterator[Piece]:
     """The documents of groups of files; a share is held out of each group by itself."""
     for files in groups:
-        pieces = read_documents(files, settings, tally)
-        yield from hold_out(pieces, settings.held_out, held_out=held_out) if settings.held_out else pieces
+        yield from read_documents(files, settings, tally, held_out=held_out)

@@ -57,7 +57,8 @@ class Data:
     validation: float | tuple[Path, ...] | Mapping[str, tuple[Path, ...]] = attrs.field(
         default=(), converter=_validation, validator=_share
     )
-    """Paths to validate on, several named sets of them, or the share of train's documents to hold out."""
+    """Paths to validate on, several named sets of them, or the share of train's documents to hold out: whole ones; of
+    files too few for that, the end of each."""
     document: Literal["file", "paragraph", "line"] = "file"
     """What a document is: nothing is attended to, or predicted, across its borders; of a table, each row is a file."""
     format: FileFormat = "text"

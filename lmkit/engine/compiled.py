@@ -12,6 +12,7 @@ from torch import nn
 from lmkit.batch import Batch, Packed
 from lmkit.cache import keep_compiled
 from lmkit.engine.device import Choices
+from lmkit.engine.signals import StopRequest
 from lmkit.engine.step import Losses
 from lmkit.errors import FitError
 
@@ -20,7 +21,13 @@ _ALIKE = 2.0  # times as long or as short a gradient may be, for the same reason
 
 
 def compiled(
-    model: nn.Module, batch: Batch, choices: Choices, *, any_fails: Callable[[bool], bool], insist: bool
+    model: nn.Module,
+    batch: Batch,
+    choices: Choices,
+    any_fails: Callable[[bool], bool],
+    stop: StopRequest,
+    *,
+    insist: bool,
 ) -> tuple[nn.Module, str | None]:
     """The losses that torch builds; or the model itself, and why it is; to `insist` raises FitError instead.
 
@@ -33,6 +40,8 @@ def compiled(
         why_not = str(error)
     if not any_fails(why_not is not None):
         return built, None
+    if stop:  # a Ctrl-C ends the compiler's own processes too
+        return model, None
     why_not = why_not or "torch.compile failed in another process"
     if insist:
         raise FitError(f'{why_not}; leave train.compile away, or set it to "off"')

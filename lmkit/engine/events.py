@@ -23,6 +23,8 @@ class Started(Event):
     """Steps of the whole budget; None for a budget in minutes."""
     minutes: float | None
     """Minutes of the whole budget; None for a budget in steps."""
+    budget: str
+    """What the budget is given in: "steps", "tokens", "epochs" or "minutes"."""
     parameters: int
     """Trained parameters."""
     device: str
@@ -49,7 +51,7 @@ class Stepped(Event):
     waited: float = 0.0
     """Seconds of this step that were spent waiting for its data."""
     progress: float
-    """Share of the budget spent, 0 to 1."""
+    """Share of the budget spent with this step, 0 to 1."""
     loss: float
     """Weighted sum of the terms' means; as it is, NaN too."""
     terms: Mapping[str, float]

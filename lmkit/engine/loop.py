@@ -130,7 +130,7 @@ class Engine:
     def _train(self) -> None:
         micro = max(1, round(self.choices.micro_batch_tokens / self.example_tokens))
         if self.processes.world > 1:  # no more than its share of a step
-            micro = min(micro, math.ceil(self._full / self.processes.world))
+            micro = min(micro, math.ceil(self.schedule.full / self.processes.world))
         feed = Feed(source=self.source, collate=self.collate, micro_examples=micro, processes=self.processes)
         losses, clock = self._prepare(feed, micro), time.perf_counter()
         saving = self.saving or Saving(save=lambda _: "", every_steps=None, every_minutes=None)
@@ -169,10 +169,11 @@ class Engine:
         plan = Plan(position=self.state.position, count=micro * self.processes.world, progress=0.0)
         batch = feed.batches(plan)[0].to(self.choices.device)
         self._meter = Meter.of(self.model, self.layers, batch, self.settings, self.choices)
-        self._emit(self._meter.started(self.state.step, self.processes.world))
+        steps = self.schedule.steps(self.state.step, self.state.position, plan.count)
+        self._emit(self._meter.started(self.state.step, self.processes.world, steps))
         losses, insist = self.model, self.settings.compile == "on"
         if self.choices.compile:
-            losses, why_not = compiled(self.model, batch, self.choices, any_fails=self.processes.any, insist=insist)
+            losses, why_not = compiled(self.model, batch, self.choices, self.processes.any, self._stop, insist=insist)
             if why_not:
                 self._emit(Alarm(step=self.state.step, message=why_not))
         return self._parallel.losses(losses, lambda: self.processes.any(has_unused(self.model, batch, self.choices)))
@@ -184,7 +185,7 @@ class Engine:
             progress = self.schedule.progress(step=step, position=position, seconds=self.state.seconds)
             if progress >= 1:
                 return
-            count = self.schedule.batch_examples(progress, full=self._full, micro=micro * self.processes.world)
+            count = self.schedule.batch_examples(progress, micro * self.processes.world)
             yield Plan(position=position, count=count, progress=progress)
             step, position = step + 1, position + count
 
@@ -238,7 +239,7 @@ class Engine:
 
     def _stepped(self, result: StepResult, norm: float, plan: Plan, **measured: Any) -> Stepped:
         rate = self.schedule.learning_rate(plan.progress)
-        return self._meter.stepped(self.state, result, norm, plan, rate=rate, **measured)
+        return self._meter.stepped(self.state, result, norm, progress=self._progress, rate=rate, **measured)
 
     def _validate(self, micro: int) -> bool:
         """Score every validation set; returns whether the model is the best so far, judged by the first of them.
@@ -262,15 +263,14 @@ class Engine:
         return better
 
     @property
-    def _full(self) -> int:
-        """Examples of a whole step."""
-        return max(1, round(self.settings.batch_tokens / self.example_tokens))
-
-    @property
     def is_over(self) -> bool:
         """Whether the budget is spent."""
+        return self._progress >= 1
+
+    @property
+    def _progress(self) -> float:
         state = self.state
-        return self.schedule.progress(step=state.step, position=state.position, seconds=state.seconds) >= 1
+        return self.schedule.progress(step=state.step, position=state.position, seconds=state.seconds)
 
     @property
     def _stops(self) -> bool:

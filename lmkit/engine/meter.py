@@ -10,7 +10,6 @@ from torch import nn
 from lmkit.batch import Batch
 from lmkit.engine.device import Choices, peak_flops
 from lmkit.engine.events import Started, Stepped
-from lmkit.engine.feed import Plan
 from lmkit.engine.parallel import part
 from lmkit.engine.settings import Training
 from lmkit.engine.state import State
@@ -52,12 +51,13 @@ class Meter:
             choices=choices,
         )
 
-    def started(self, step: int, world: int) -> Started:
-        """The run begins, or goes on."""
+    def started(self, step: int, world: int, steps: int | None) -> Started:
+        """The run begins, or goes on; `steps` are those of the whole budget."""
         return Started(
             step=step,
-            steps=self.settings.steps,
+            steps=steps,
             minutes=self.settings.minutes,
+            budget=self.settings.budget,
             parameters=self.parameters,
             device=self.choices.device,
             precision=self.choices.precision,
@@ -74,8 +74,8 @@ class Meter:
         state: State,
         result: StepResult,
         norm: float,
-        plan: Plan,
         *,
+        progress: float,
         rate: float,
         seconds: float,
         waited: float,
@@ -89,7 +89,7 @@ class Meter:
             tokens=state.tokens,
             seconds=state.seconds,
             waited=waited,
-            progress=plan.progress,
+            progress=progress,
             loss=result.loss,
             terms=result.terms,
             grad_norm=norm,

@@ -20,6 +20,8 @@ class Schedule:
     settings: Training
     total_examples: int | None
     """Budget in examples, for one in tokens or epochs."""
+    full: int
+    """Examples of a whole step."""
 
     @classmethod
     def of(cls, settings: Training, *, epoch_examples: int, example_tokens: float) -> Schedule:
@@ -30,7 +32,8 @@ class Schedule:
             total = math.ceil(tokens / example_tokens)
         elif settings.epochs is not None:
             total = max(1, round(settings.epochs * epoch_examples))
-        return cls(settings=settings, total_examples=total)
+        full = max(1, round(settings.batch_tokens / example_tokens))
+        return cls(settings=settings, total_examples=total, full=full)
 
     def progress(self, *, step: int, position: int, seconds: float) -> float:
         """Share of the budget spent after `step` steps, `position` examples and `seconds` of training; at most 1."""
@@ -42,6 +45,14 @@ class Schedule:
             assert self.settings.minutes is not None
             spent = seconds / (60 * self.settings.minutes)
         return min(1.0, spent)
+
+    def steps(self, step: int, position: int, micro: int) -> int | None:
+        """Steps of the whole budget for a run that stands at `step` and `position`; None for one in minutes."""
+        if self.settings.steps is not None or self.total_examples is None:
+            return self.settings.steps
+        while (spent := position / self.total_examples) < min(1.0, self.settings.batch_warmup):
+            step, position = step + 1, position + self.batch_examples(spent, micro)
+        return step + max(0, math.ceil((self.total_examples - position) / self.full))
 
     def learning_rate(self, progress: float) -> float:
         """Factor of the peak learning rates, 0 to 1."""
@@ -56,9 +67,9 @@ class Schedule:
         left = (1 - progress) / (1 - settings.warmup) if settings.warmup < 1 else 0.0
         return left if settings.schedule == "linear" else 0.5 * (1 - math.cos(math.pi * left))
 
-    def batch_examples(self, progress: float, *, full: int, micro: int) -> int:
+    def batch_examples(self, progress: float, micro: int) -> int:
         """Examples of a step: `full`, or fewer in the batch warm-up, in whole micro-batches of `micro`."""
         if progress >= self.settings.batch_warmup:
-            return full
+            return self.full
         share = 1 / 8 + 7 / 8 * progress / self.settings.batch_warmup
-        return min(full, max(1, round(full * share / micro)) * micro)
+        return min(self.full, max(1, round(self.full * share / micro)) * micro)

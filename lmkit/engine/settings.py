@@ -83,9 +83,8 @@ class Training:
     """How long a process waits for the others before it gives up."""
 
     def __attrs_post_init__(self) -> None:
-        budgets = [name for name in ("steps", "tokens", "epochs", "minutes") if getattr(self, name) is not None]
-        if len(budgets) != 1:
-            given = " and ".join(budgets) or "none of them"
+        if len(self._budgets) != 1:
+            given = " and ".join(self._budgets) or "none of them"
             raise ValueError(f"wanted exactly one budget of steps, tokens, epochs and minutes, got {given}")
         if self.batch_tokens % self.block_tokens:
             raise ValueError(f"batch_tokens {self.batch_tokens} is not a multiple of block_tokens {self.block_tokens}")
@@ -103,6 +102,15 @@ class Training:
         if 0 < self.spike <= 1:
             raise ValueError(f"spike: expected more than 1 times the median, or 0 for no such alarm, got {self.spike}")
         self.budget_tokens()
+
+    @property
+    def _budgets(self) -> list[str]:
+        return [name for name in ("steps", "tokens", "epochs", "minutes") if getattr(self, name) is not None]
+
+    @property
+    def budget(self) -> str:
+        """What the budget is given in: "steps", "tokens", "epochs" or "minutes"."""
+        return self._budgets[0]
 
     def steps_between_validations(self, epoch: int | None) -> int:
         """0: none before the end; `epoch` has the steps of one, where at least one validation is to come in each."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator
 
-from lmkit.engine.events import Alarm, Event, Stepped
+from lmkit.engine.events import Alarm, Event, Started, Stepped
 
+_FEW = 20
+"""Steps of a whole run that are hardly enough to learn by."""
 _WINDOW = 100
 _FLAT_AFTER = 3 * _WINDOW
 _FLAT = 0.97
@@ -20,7 +22,7 @@ _SILENT = 0.5
 
 
 class Watch:
-    """An observer that tells of a loss that does not fall, one that rises, data that comes too late, and dead units.
+    """An observer that tells of too few steps, a loss that does not fall or rises, data that is late, and dead units.
 
     `fresh`: whether the weights were drawn at random, so that the loss has to fall at once.
     """
@@ -36,6 +38,8 @@ class Watch:
         self._told: set[str] = set()
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Started) and event.step == 0 and event.budget != "steps" and event.steps:
+            self._counted(event.steps, event.budget)
         if not isinstance(event, Stepped) or not event.applied:
             return
         if not self._losses and not self._windows:
@@ -56,10 +60,16 @@ class Watch:
             for kind, message in self._judged(event.seconds - self._began):
                 self._say(event.step, kind, message)
 
+    def _counted(self, steps: int, budget: str) -> None:
+        if steps < _FEW:
+            made = "1 step" if steps == 1 else f"{steps} steps"
+            advice = f"lower train.batch_tokens, or raise train.{budget}"
+            self._say(0, "few", f"the whole budget is {made}, hardly enough to learn by: {advice}")
+
     def _say(self, step: int, kind: str, message: str) -> None:
         if kind not in self._told:
             self._told.add(kind)
-            self._tell(Alarm(step=step, message=f"step {step:,}: {message}"))
+            self._tell(Alarm(step=step, message=f"step {step:,}: {message}" if step else message))
 
     def _judged(self, seconds: float) -> Iterator[tuple[str, str]]:
         last, steps = self._windows[-1], _WINDOW * len(self._windows)

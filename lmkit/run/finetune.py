@@ -30,6 +30,9 @@ from lmkit.run.texts import fingerprint_of
 from lmkit.run.training import Trainee, locked, train
 from lmkit.run.trial import trial
 
+_FEW = 20
+"""Held-out rows that say little: one of them is five points of a score."""
+
 
 def finetune(
     start: Path | str | Run,
@@ -74,6 +77,11 @@ def trainee_of(recipe: Finetuning, start: Run) -> Trainee:
             where = places(s.path for s in recipe.data.sources)
             raise DataError(f"{where}: {len(training)} rows, of which no share can be held out for validation")
         training, rest = split(training, recipe.data.held_out)
+        if len(rest) < _FEW:
+            warnings.warn(
+                f"data.validation: {len(rest)} of {len(rest) + len(training)} rows are held out, too few to judge by",
+                stacklevel=3,
+            )
         held["validation"] = examples_of(rest, task, recipe.data, where="data.validation")
     read = examples_of(repeated(training), task, recipe.data, where=places(s.path for s in recipe.data.sources))
     found = {*read.labels, *(label for some in held.values() for label in some.labels)}  # a rare one may be held out

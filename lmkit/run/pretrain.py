@@ -78,7 +78,7 @@ def _pretrain(
             registry=registry,
             quiet=quiet,
             observers=observers,
-            asks=processes.world == 1,
+            asks=processes.world == 1 or read.train.parallel == "ddp",
             save_first=start is not None,
         )
 

@@ -78,7 +78,7 @@ def resume(
             quiet=quiet,
             observers=observers,
             resumed=found,
-            asks=processes.world == 1 and not is_finetuning,
+            asks=not is_finetuning and (processes.world == 1 or recipe.train.parallel == "ddp"),
             differences=differences,
             once_restored=rewrite,
         )

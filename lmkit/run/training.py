@@ -215,9 +215,8 @@ def _has_ended(folder: Path) -> bool:
 
 def _larger(settings: Training) -> str:
     """A budget of the same kind, and twice as large."""
-    budget = next(name for name in ("steps", "tokens", "epochs", "minutes") if getattr(settings, name) is not None)
-    twice = 2 * (settings.budget_tokens() or getattr(settings, budget))
-    return f"train.{budget}={twice:g}" if isinstance(twice, float) else f"train.{budget}={twice}"
+    twice = 2 * (settings.budget_tokens() or getattr(settings, settings.budget))
+    return f"train.{settings.budget}={twice:g}" if isinstance(twice, float) else f"train.{settings.budget}={twice}"
 
 
 def differences_of(checkpoint: Checkpoint) -> list[str]:

@@ -36,11 +36,13 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-def documents_of(path: Path, *, tally: Tally | None = None, **settings: object) -> list[str]:
+def documents_of(
+    path: Path, *, tally: Tally | None = None, held_out: bool | None = None, **settings: object
+) -> list[str]:
     """The documents of a path, each whole."""
     data = Data(train=(path,), **settings)  # type: ignore[arg-type]
     documents = [""]
-    for piece in read_documents(find([path]), data, tally or Tally(data.bad_input)):
+    for piece in read_documents(find([path]), data, tally or Tally(data.bad_input), held_out=held_out):
         assert piece.bytes == len(piece.text.encode())
         documents[-1] += piece.text
         documents += [""] * piece.ends_document

@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lmkit.data.corpus import PIECE_CHARACTERS, Piece, hold_out, read_documents
+from lmkit.data.corpus import PIECE_CHARACTERS, Piece, hold_out, is_held_out, read_documents
 from lmkit.data.files import find
 from lmkit.data.settings import Data
 from lmkit.data.tally import Tally
@@ -152,6 +154,32 @@ def test_a_share_is_held_out_the_same_way_each_time() -> None:
     kept = list(hold_out(pieces, 0.1, held_out=False))
     assert sorted([*out, *kept], key=pieces.index) == pieces
     assert not set(out) & set(kept)
-    assert 100 < len(out) / 2 < 300
+    assert len(out) / 2 == 200
     assert len(out) == 2 * len({piece.text[:-1] for piece in out}), "a document was torn apart"
-    assert set(out) <= set(hold_out(pieces, 0.2, held_out=True))
+    assert len({int(piece.text[:-1]) % 10 for piece in out}) == 10, "one in ten at random, not each tenth"
+
+
+@settings(deadline=None, max_examples=30)
+@given(share=st.floats(0.001, 0.999), documents=st.integers(1, 3000))
+def test_a_share_of_documents_is_that_share(share: float, documents: int) -> None:
+    held = sum(is_held_out(number, share) for number in range(documents))
+    assert abs(held - share * documents) <= 1
+
+
+def test_of_few_files_the_end_of_each_is_held_out(write: Write) -> None:
+    book = [f"line {i} of a long book\n" for i in range(10_000)]
+    one = write("one.txt", "".join(book))
+    [held] = documents_of(one, validation=0.1, held_out=True)
+    [kept] = documents_of(one, validation=0.1, held_out=False)
+    assert kept + held == "".join(book)
+    assert len(held) / len(kept + held) == pytest.approx(0.1, abs=1e-3)
+    both = write("two.txt", "a\nb\nc\n").parent
+    assert documents_of(both, validation=0.1, held_out=True) == [held, "c\n"]
+    assert documents_of(both, validation=0.1, held_out=False) == [kept, "a\nb\n"]
+    assert len(documents_of(both, validation=0.5, held_out=True)) == 1  # a file is that share: it is taken whole
+
+
+def test_a_file_of_one_line_cannot_be_divided(write: Write) -> None:
+    path = write("a.txt", "one line")
+    assert documents_of(path, validation=0.1, held_out=True) == ["one line"]
+    assert documents_of(path, validation=0.1, held_out=False) == []

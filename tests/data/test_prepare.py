@@ -39,7 +39,7 @@ def test_a_held_out_share_is_in_validation_alone(write: Write) -> None:
 
 
 def test_a_share_that_holds_out_nothing_is_refused(write: Write) -> None:
-    with pytest.raises(DataError, match="no text is left to tokenize, of 1 documents in 1 files"):
+    with pytest.raises(DataError, match="no text is left to tokenize, of 1 files"):
         prepare(Data(train=[write("a.txt", "text")], validation=0.001), ByteTokenizer(), "t")
 
 

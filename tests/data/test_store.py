@@ -129,7 +129,7 @@ def test_a_corpus_without_text_is_refused() -> None:
     with pytest.raises(DataError) as error:
         make_store([])
     assert str(error.value) == (
-        "no text is left to tokenize, of 0 documents in 0 files. Add documents, or name files for validation in "
+        "no text is left to tokenize, of 0 files. Add some, or name files for validation in "
         "[data] where a share of them holds out all or none"
     )
 

@@ -12,7 +12,7 @@ from lmkit.engine.settings import Training
 
 def _schedule(**settings: object) -> Schedule:
     budget = {} if {"tokens", "epochs", "minutes"} & settings.keys() else {"steps": 100}
-    return Schedule.of(Training(**{**budget, **settings}), epoch_examples=1000, example_tokens=128)
+    return Schedule.of(Training(**{**budget, **settings}), epoch_examples=1000, example_tokens=128)  # 64 a step
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,21 @@ def test_progress_in_each_unit():
 
 @given(progress=st.floats(0, 1), share=st.floats(0.01, 1), micro=st.sampled_from([1, 4, 16, 64]))
 def test_a_warming_batch_is_whole_micro_batches(progress, share, micro):
-    examples = _schedule(batch_warmup=share).batch_examples(progress, full=64, micro=micro)
+    examples = _schedule(batch_warmup=share).batch_examples(progress, micro)
     assert micro <= examples <= 64
     assert examples % micro == 0
+
+
+@given(epochs=st.floats(0.01, 9), share=st.floats(0, 1), micro=st.sampled_from([1, 4, 64]), made=st.integers(0, 30))
+def test_the_steps_of_a_budget_are_those_that_are_made(epochs, share, micro, made):
+    schedule = _schedule(epochs=epochs, batch_warmup=share)
+    step, position, then = 0, 0, (0, 0)
+    while (spent := schedule.progress(step=step, position=position, seconds=0.0)) < 1:
+        step, position = step + 1, position + schedule.batch_examples(spent, micro)
+        then = (step, position) if step <= made else then
+    assert schedule.steps(*then, micro) == step
+    assert _schedule(minutes=1).steps(0, 0, micro) is None
+    assert _schedule(steps=7).steps(0, 0, micro) == 7
 
 
 @pytest.mark.parametrize(

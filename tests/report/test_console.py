@@ -15,6 +15,7 @@ STARTED = Started(
     step=0,
     steps=1220,
     minutes=None,
+    budget="steps",
     parameters=5_300_000,
     device="cpu",
     precision="bf16",

@@ -19,6 +19,7 @@ def started(step: int = 0) -> Started:
         step=step,
         steps=9,
         minutes=None,
+        budget="steps",
         parameters=10,
         device="cpu",
         precision="fp32",

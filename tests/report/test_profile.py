@@ -32,7 +32,7 @@ def test_a_step_is_told_in_its_parts_and_its_operations(recipe: dict[str, Any], 
     text = (folder / "profile.md").read_text()
     assert text.startswith("# Where the time goes: steps 3 to 6, ")
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    parts = {name: float(took) for name, took, _ in rows[1 : 1 + len(PARTS)]}
+    parts = {name: float(took.replace(",", "")) for name, took, _ in rows[1 : 1 + len(PARTS)]}
     assert list(parts) == PARTS
     assert all(took > 0 for name, took in parts.items() if name != "the rest")
     assert any(row[0] == "`aten::mm`" for row in rows)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from lmkit.engine.events import Alarm, Event, Stepped
+from lmkit.engine.events import Alarm, Event, Started, Stepped
 from lmkit.report.watch import Watch
 
 
@@ -39,6 +39,37 @@ def said(
 
 def falling(steps: int) -> list[float]:
     return [3 + 6 * math.exp(-step / 150) for step in range(steps)]
+
+
+def of_steps(steps: int | None, budget: str, *, step: int = 0) -> list[str]:
+    told: list[Event] = []
+    started = Started(
+        step=step,
+        steps=steps,
+        minutes=3.0 if budget == "minutes" else None,
+        budget=budget,
+        parameters=1,
+        device="cpu",
+        precision="fp32",
+        threads=1,
+        compiled=False,
+        micro_batch_tokens=1,
+        flops_per_token=6.0,
+        peak_flops=None,
+    )
+    Watch(told.append, fresh=True)(started)
+    return [event.message for event in told if isinstance(event, Alarm)]
+
+
+def test_a_budget_of_few_steps_is_told() -> None:
+    assert of_steps(1, "epochs") == [
+        "the whole budget is 1 step, hardly enough to learn by: lower train.batch_tokens, or raise train.epochs"
+    ]
+    assert of_steps(19, "tokens")
+    assert not of_steps(20, "epochs")
+    assert not of_steps(5, "steps")  # who counts steps knows them
+    assert not of_steps(5, "epochs", step=2)  # told when it began
+    assert not of_steps(None, "minutes")
 
 
 def test_a_loss_that_falls_is_left_alone() -> None:

@@ -100,6 +100,8 @@ def test_two_processes_come_to_the_losses_of_one(place: Path, parallel: str, obj
     said = torchrun(place, 2, "pretrain", "run.toml", *shared)
     assert said.stdout.startswith("shared: trained to step 6\n")  # once
     assert said.stderr.count("done: 6 steps") == 1
+    asked = [event for event in read_metrics(place / "shared/metrics.jsonl") if event["event"] == "sampled"]
+    assert bool(asked) == (parallel == "ddp" and objective == "clm")  # the first has the whole model, and a task it
     near(losses(place / "shared"), losses(place / "alone"))
     both = [
         [event["loss"] for event in read_metrics(place / run / "metrics.jsonl") if event["event"] == "evaluated"]
