@@ -1,6 +1,6 @@
 """What of the recipe is worth what: one change at a time, equal tokens, two seeds, bits per byte or loss at the end.
 
-    python -m benchmarks.recipe CELLS.jsonl [--tokens 3M] [--jobs 2] [--only NAME ...]
+    python -m benchmarks.recipe CELLS.jsonl [--tokens 3M] [--jobs 2] [--only NAME ...] [--seeds 1 2]
 
 All train 4 layers x 256 on books/train with one thread each and validate on books/validation. The first of each
 objective has Muon at 0.01, with AdamW at 0.001 for the rest; every other line differs from it in what its name says.
@@ -23,7 +23,6 @@ from benchmarks.places import DATA
 from lmkit.cli.memory import keep_freed_memory
 from lmkit.report.metrics import read_metrics
 
-SEEDS = (1, 2)
 CLM = {"encoder.use": "qwen3", "objective.use": "clm"}
 MLM = {"encoder.use": "modernbert", "objective.use": "mlm", "objective.rate": 0.3, "objective.final_rate": 0.15}
 ADAMW = {"train.optimizer": "adamw"}
@@ -102,7 +101,8 @@ def table(cells: Sequence[Mapping[str, Any]]) -> list[str]:
         some = [cell for cell in cells if cell["recipe"] == name]
         if some:
             losses, bits = [c["loss"] for c in some], [c["bits_per_byte"] for c in some if "bits_per_byte" in c]
-            told = f"{statistics.fmean(losses):.3f} ({min(losses):.3f} to {max(losses):.3f})"
+            spread = f"{min(losses):.3f} to {max(losses):.3f}" if len(some) > 1 else "one seed"
+            told = f"{statistics.fmean(losses):.3f} ({spread})"
             speed = statistics.fmean(c["tokens_per_second"] for c in some)
             lines.append(f"| {name} | {told} | {f'{statistics.fmean(bits):.3f}' if bits else ''} | {speed:,.0f} |")
     return lines
@@ -114,13 +114,16 @@ def main() -> None:
     parser.add_argument("--tokens", default="3M")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", nargs="*", choices=CHANGES, default=list(CHANGES))
+    parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2])
     parser.add_argument("--cell", nargs=2, metavar=("NAME", "SEED"), help="make one in this process, and print it")
     options = parser.parse_args()
     if options.cell:
         keep_freed_memory()  # as the command does
         print(json.dumps(made(options.cell[0], int(options.cell[1]), options.tokens)))
         return
-    wanted = [{"recipe": name, "seed": seed, "tokens": options.tokens} for seed in SEEDS for name in options.only]
+    wanted = [
+        {"recipe": name, "seed": seed, "tokens": options.tokens} for seed in options.seeds for name in options.only
+    ]
     module = ["benchmarks.recipe", str(options.cells), "--tokens", options.tokens, "--cell"]
     cells = make_cells(
         options.cells, wanted, lambda cell: [*module, cell["recipe"], str(cell["seed"])], jobs=options.jobs

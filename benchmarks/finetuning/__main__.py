@@ -2,7 +2,7 @@
 
     python -m benchmarks.finetuning RUN SPLITS --cells CELLS.jsonl [--only sentiment_mr ...] [--seeds 1,2,3]
 
-`RUN` is a pre-trained run with bidirectional attention.  Cells that the file has are not made again, so that a run that
+`RUN` is a pre-trained run; one that did not learn to fill masks wants `--as-it-is`, and lmkit's arms alone.  Cells that the file has are not made again, so that a run that
 was stopped goes on; lmkit and the Trainer take turns, each in a process of its own.  A start that reads a set's texts
 first is made once, for both, beside the file.  At the end the table is printed.
 """
@@ -63,7 +63,7 @@ def adapted(run: Path, workload: str, splits: Path, folder: Path) -> Path:
     return made
 
 
-def made(arm: str, workload: str, seed: int, start: Path, splits: Path) -> Cell:
+def made(arm: str, workload: str, seed: int, start: Path, splits: Path, changes: Sequence[str]) -> Cell:
     """One cell, in a process of its own."""
     module = "benchmarks.finetuning.peer" if arm == "Trainer" else "benchmarks.finetuning.cell"
     command = [sys.executable, "-m", module, workload, "--start", str(start), "--splits", str(splits)]
@@ -71,7 +71,8 @@ def made(arm: str, workload: str, seed: int, start: Path, splits: Path) -> Cell:
         **os.environ,
         "GOMP_SPINCOUNT": "20000",
     }  # as lmkit's own commands ask, for all arms: the machine is shared
-    done = subprocess.run([*command, "--seed", str(seed)], capture_output=True, text=True, check=False, env=polite)
+    command += ["--seed", str(seed), *(word for change in changes for word in ("--set", change))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=polite)
     if done.returncode:
         raise SystemExit(f"{arm} on {workload} failed:\n{done.stderr[-3000:]}")
     return {"arm": arm, "workload": workload, "seed": seed, **json.loads(done.stdout.splitlines()[-1])}
@@ -109,7 +110,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--arms", nargs="*", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--as-it-is", action="store_true", help="no start reads a set's texts first")
+    parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE", help="of lmkit's")
     options = parser.parse_args()
+    if "Trainer" in options.arms and options.changes:
+        parser.error("--set changes lmkit's recipes alone: leave the Trainer out of --arms")
     splits: Path = options.splits
     kept = [json.loads(line) for line in options.cells.read_text().splitlines()] if options.cells.exists() else []
     with tempfile.TemporaryDirectory() as folder:
@@ -119,10 +124,10 @@ def main() -> None:
                 for arm in options.arms:
                     if any((c["arm"], c["workload"], c["seed"]) == (arm, workload, seed) for c in kept):
                         continue
-                    start = scratch
-                    if arm != "scratch":
+                    start = scratch if arm == "scratch" else options.run
+                    if arm != "scratch" and not options.as_it_is:
                         start = adapted(options.run, workload, splits, options.cells.parent)
-                    kept.append(made(arm, workload, seed, start, splits))
+                    kept.append(made(arm, workload, seed, start, splits, options.changes))
                     with options.cells.open("a") as file:
                         file.write(json.dumps(kept[-1]) + "\n")
                     print(json.dumps(kept[-1]), file=sys.stderr, flush=True)

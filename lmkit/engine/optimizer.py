@@ -105,7 +105,9 @@ class Optimizer:
         return tensors
 
     def load(self, tensors: Mapping[str, Rows]) -> None:
-        """Take back what `state` gave; raises KeyError with the name of what is missing, RuntimeError for a shape."""
+        """Take back what `state` gave; raises KeyError with names that differ, RuntimeError for a shape."""
+        if surplus := tensors.keys() - self.state().keys():
+            raise KeyError(f"nothing has use for {', '.join(sorted(surplus))}")
         for name, parameter in self._named.items():
             if parameter in self._muon.momenta:
                 momentum = self._muon.momenta[parameter]
