@@ -2,9 +2,10 @@
 
     python -m benchmarks.finetuning RUN SPLITS --cells CELLS.jsonl [--only sentiment_mr ...] [--seeds 1,2,3]
 
-`RUN` is a pre-trained run; one that did not learn to fill masks wants `--as-it-is`, and lmkit's arms alone.  Cells that the file has are not made again, so that a run that
-was stopped goes on; lmkit and the Trainer take turns, each in a process of its own.  A start that reads a set's texts
-first is made once, for both, beside the file.  At the end the table is printed.
+`RUN` is a pre-trained run; one that did not learn to fill masks wants `--as-it-is`, and lmkit's arms alone.  Cells that
+the file has are not made again, so that a run that was stopped goes on; lmkit and the Trainer take turns, each in a
+process of its own.  A start that reads a set's texts first is made once, for both, beside the file.  At the end the
+table is printed.
 """
 
 from __future__ import annotations
