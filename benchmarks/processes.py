@@ -4,7 +4,8 @@
 
 All make the same steps of a causal Qwen3 (4 layers x 256, vocabulary 8,192, 8,192 tokens a step) on the machine's
 cores, which the processes share.  Bytes are those that the kernel counted on the loopback, from the end of a step to
-the end of the next, of all processes together; the formula is that of `lmkit check --world`.
+the end of the next, of all processes together; the formula is that of `lmkit check --world`, where gloo, which makes an
+all-reduce of a reduce-scatter, sends the gradients once more.
 """
 
 from __future__ import annotations
@@ -73,6 +74,11 @@ def made(cell: Mapping[str, Any], place: Path) -> dict[str, Any]:
     return {
         "losses": losses,
         "parameters": sum(p.numel() for p in run.module.parameters()),
+        "layer_parameters": sum(p.numel() for p in run.module.encoder.layers[0].parameters()),
+        "layers": len(run.module.encoder.layers),
+        "muon_parameters": sum(
+            p.numel() for name, p in run.module.named_parameters() if run.module.roles()[name].startswith("hidden")
+        ),
         "tokens_per_second": 8192 / statistics.median(seconds for seconds, _ in spent) if spent else 0.0,
         "bytes_a_step": statistics.median(sent for _, sent in spent) if spent else 0,
     }
@@ -80,8 +86,6 @@ def made(cell: Mapping[str, Any], place: Path) -> dict[str, Any]:
 
 def table(cells: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line a cell, beside one process in the same precision."""
-    from lmkit.run.projection import ddp_bytes, fsdp_bytes
-
     alone = {cell["precision"]: cell for cell in cells if cell["world"] == 1}
     lines = [
         "| processes | parallel | precision | tokens/s | losses differ by at most | MB a step | by formula |",
@@ -89,13 +93,23 @@ def table(cells: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     for cell in cells:
         world, one = cell["world"], alone[cell["precision"]]
-        formula = fsdp_bytes if cell["parallel"] == "fsdp" else ddp_bytes
         apart = max(abs(a - b) for a, b in zip(cell["losses"], one["losses"], strict=True))
         lines.append(
             f"| {world} | {cell['parallel']} | {cell['precision']} | {cell['tokens_per_second']:,.0f} | {apart:.1e} | "
-            f"{cell['bytes_a_step'] / 1e6:,.1f} | {world * formula(cell['parameters'], world) / 1e6:,.1f} |"
+            f"{cell['bytes_a_step'] / 1e6:,.1f} | {_formula(cell) / 1e6:,.1f} |"
         )
     return lines
+
+
+def _formula(cell: Mapping[str, Any]) -> float:
+    """Bytes of all processes together, by gloo."""
+    from lmkit.run.projection import Model, ddp_bytes, fsdp_bytes
+
+    sizes = {name: cell[name] for name in ("parameters", "layers", "layer_parameters", "muon_parameters")}
+    model, world = Model(**sizes, width=256, flops_per_token=0.0), cell["world"]
+    if cell["parallel"] != "fsdp":
+        return world * ddp_bytes(model, world)
+    return world * fsdp_bytes(model, world) + 4 * (world - 1) * model.parameters
 
 
 def main() -> None:

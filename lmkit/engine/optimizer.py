@@ -57,6 +57,11 @@ class Optimizer:
             dtype=matrix_dtype,
         )
 
+    @property
+    def muon_parameters(self) -> int:
+        """Of the matrices that Muon steps, which have one number each to remember, where AdamW has two."""
+        return sum(parameter.numel() for parameter in self._muon.momenta)
+
     def step(self, factor: float) -> None:
         """One update at `factor` times the peak learning rates."""
         with record_function(OPTIMIZER):

@@ -62,6 +62,7 @@ def check(
     trial(trainee, read.train)
     planned = engine_of(trainee, read, observers=(), saving=None)
     parameters = sum(p.numel() for p in trainee.model.parameters())
+    muon = planned.optimizer.muon_parameters
     events = _trained(trainee, read, steps=2)
     [started] = [e for e in events if isinstance(e, Started)]
     step = [e for e in events if isinstance(e, Stepped)][-1]
@@ -86,14 +87,14 @@ def check(
         "flops": flops,
         "minutes": minutes,
         "peak_memory_bytes": _peak_memory(),
-        "checkpoint_bytes": 12 * parameters,
+        "checkpoint_bytes": 12 * parameters - 4 * muon,
     }
     if price is not None and minutes is not None:
         found["money"] = price * minutes / 60
     found["advice"] = list(advice(read, trainee, found))
     if world is not None:
         layers, width = trainee.model.encoder.layers, trainee.model.encoder.width
-        shape = shape_of(parameters, layers, width, started.flops_per_token)
+        shape = shape_of(parameters, layers, width, started.flops_per_token, muon)
         micro = started.micro_batch_tokens
         batch = read.train.batch_tokens
         found["projection"] = project(shape, world=world, gpu=gpu, batch_tokens=batch, micro_tokens=micro)

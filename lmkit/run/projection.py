@@ -6,6 +6,7 @@ et al. 2022 (Reducing activation recomputation), section 4, for activations.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -48,6 +49,8 @@ _ACTIVATIONS = 34
 """Bytes of activations that a layer keeps for each token and each of its width: bf16, without attention's matrix."""
 _CHECKPOINT = 12
 """Bytes a parameter on disk: a weight and two moments."""
+_MOMENT = 4
+"""Of which Muon has one only."""
 
 
 @attrs.frozen(kw_only=True)
@@ -61,6 +64,8 @@ class Model:
     width: int
     flops_per_token: float
     """Forward and backward."""
+    muon_parameters: int = 0
+    """Of the matrices that Muon steps: with FSDP each process puts their momenta together, to make them orthogonal."""
 
 
 def project(model: Model, *, world: int, gpu: str, batch_tokens: int, micro_tokens: int) -> dict[str, Any]:
@@ -75,18 +80,17 @@ def project(model: Model, *, world: int, gpu: str, batch_tokens: int, micro_toke
     compute = model.flops_per_token * tokens / (card.flops * _EFFICIENCY)
     link = card.inside if world <= card.node else card.between
     activations = _ACTIVATIONS * model.width * model.layers * min(micro_tokens, tokens)
+    passes = math.ceil(tokens / micro_tokens)
     ways = {
-        "ddp": _way(card, compute, link, _ddp_memory(model) + activations, ddp_bytes(model.parameters, world)),
-        "fsdp": _way(
-            card, compute, link, _fsdp_memory(model, world) + activations, fsdp_bytes(model.parameters, world)
-        ),
+        "ddp": _way(card, compute, link, _ddp_memory(model) + activations, ddp_bytes(model, world)),
+        "fsdp": _way(card, compute, link, _fsdp_memory(model, world) + activations, fsdp_bytes(model, world, passes)),
     }
     return {
         "gpu": gpu.lower(),
         "world": world,
         "tokens a step of each": tokens,
         "compute seconds a step": compute,
-        "checkpoint bytes": _CHECKPOINT * model.parameters,
+        "checkpoint bytes": _CHECKPOINT * model.parameters - _MOMENT * model.muon_parameters,
         **ways,
         "assumed": f"{_EFFICIENCY:.0%} of the peak; gradients and weights travel in fp32; nothing of it was measured",
     }
@@ -100,24 +104,35 @@ def require(*, world: int, gpu: str, batch_tokens: int) -> None:
         raise ConfigError("--world", [f"expected 1 to {batch_tokens:,}, one token of a step for each, got {world:,}"])
 
 
-def ddp_bytes(parameters: int, world: int, size: int = 4) -> float:
-    """Bytes that each process sends a step: a ring's all-reduce of gradients of `size` bytes."""
-    return 2 * (world - 1) / world * size * parameters
+def ddp_bytes(model: Model, world: int) -> float:
+    """Bytes that each process sends a step: a ring's all-reduce of gradients in fp32."""
+    return 2 * _ring(model.parameters, world)
 
 
-def fsdp_bytes(parameters: int, world: int, size: int = 4) -> float:
-    """Bytes that each process sends a step: weights gathered for both passes, gradients reduced and scattered."""
-    return 3 * (world - 1) / world * size * parameters
+def fsdp_bytes(model: Model, world: int, passes: int = 1) -> float:
+    """Bytes that each process sends a step of so many micro-batches, all in fp32.
+
+    Layers are gathered for the way forward and the way back, what is outside of them once for both; gradients are
+    reduced and scattered once.
+    """
+    inside = model.layers * model.layer_parameters
+    gathered = passes * (2 * inside + model.parameters - inside) + model.muon_parameters
+    return _ring(gathered + model.parameters, world)
+
+
+def _ring(numbers: int, world: int) -> float:
+    """Bytes that each of a ring sends until all have so many numbers in fp32, or the sums of their share."""
+    return 4 * (world - 1) / world * numbers
 
 
 def _ddp_memory(model: Model) -> float:
-    return _STATE * model.parameters
+    return _STATE * model.parameters - _MOMENT * model.muon_parameters
 
 
 def _fsdp_memory(model: Model, world: int) -> float:
     """A share of all states, and two layers whole: one in use, the next on its way, with a gradient."""
     outside = model.parameters - model.layers * model.layer_parameters  # gathered together, for the head too
-    return _STATE * model.parameters / world + 4 * (3 * model.layer_parameters + 2 * outside)
+    return _ddp_memory(model) / world + 4 * (3 * model.layer_parameters + 2 * outside)
 
 
 def _way(card: Gpu, compute: float, link: float, memory: float, sent: float) -> dict[str, Any]:
@@ -132,7 +147,7 @@ def _way(card: Gpu, compute: float, link: float, memory: float, sent: float) -> 
     }
 
 
-def shape_of(parameters: int, layers: Sequence[Any], width: int, flops_per_token: float) -> Model:
+def shape_of(parameters: int, layers: Sequence[Any], width: int, flops_per_token: float, muon_parameters: int) -> Model:
     """The formulas' model of a torch one, whose `layers` are modules."""
     sizes = [sum(p.numel() for p in layer.parameters()) for layer in layers]
     return Model(
@@ -141,4 +156,5 @@ def shape_of(parameters: int, layers: Sequence[Any], width: int, flops_per_token
         layer_parameters=max(sizes, default=0),
         width=width,
         flops_per_token=flops_per_token,
+        muon_parameters=muon_parameters,
     )

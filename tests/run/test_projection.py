@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,15 +26,21 @@ def test_seven_billion_parameters_need_more_than_one_gpu_holds() -> None:
     assert found["fsdp"]["fits"]
     assert found["checkpoint bytes"] == 84e9
     assert found["compute seconds a step"] == pytest.approx(42e9 * 65536 / (0.4 * 989e12))
-    assert found["fsdp"]["bytes sent a step"] == pytest.approx(1.5 * found["ddp"]["bytes sent a step"])
+    layers, rest = 32 * 202e6, 7e9 - 32 * 202e6
+    sent = 63 / 64 * 4 * (8 * (2 * layers + rest) + 7e9)  # 65,536 tokens of each are eight micro-batches
+    assert found["fsdp"]["bytes sent a step"] == pytest.approx(sent)
+    assert found["ddp"]["bytes sent a step"] == pytest.approx(63 / 64 * 4 * 2 * 7e9)
 
 
 @given(st.integers(1, 10**11), st.integers(1, 20_000))
 def test_what_is_sent_grows_with_the_processes_to_a_bound(parameters: int, world: int) -> None:
-    assert ddp_bytes(parameters, 1) == fsdp_bytes(parameters, 1) == 0
-    assert 0 <= ddp_bytes(parameters, world) < 8 * parameters
-    assert ddp_bytes(parameters, world) <= ddp_bytes(parameters, world + 1)
-    assert fsdp_bytes(parameters, world) == pytest.approx(1.5 * ddp_bytes(parameters, world))
+    model = Model(parameters=parameters, layers=1, layer_parameters=parameters, width=1, flops_per_token=1.0)
+    assert ddp_bytes(model, 1) == fsdp_bytes(model, 1) == 0
+    assert 0 <= ddp_bytes(model, world) < 8 * parameters
+    assert ddp_bytes(model, world) <= ddp_bytes(model, world + 1)
+    assert fsdp_bytes(model, world) == pytest.approx(1.5 * ddp_bytes(model, world))
+    by_muon = attrs.evolve(model, muon_parameters=parameters)
+    assert fsdp_bytes(by_muon, world) == pytest.approx(2 * ddp_bytes(model, world))
 
 
 @given(st.integers(1, 4096))
