@@ -22,7 +22,8 @@ def predict(
     *,
     task: Annotated[str | None, typer.Option(metavar="NAME", help="A task that reads the run's head.")] = None,
     rows: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Rows to answer: .jsonl, .conll and the like, or - for stdin.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Rows to answer: .jsonl, .conll and the like, or - for JSON lines on stdin."),
     ] = None,
     precision: PrecisionOption = "auto",
     options: ConfigOptions,

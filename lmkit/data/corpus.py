@@ -23,6 +23,7 @@ from lmkit.data.tables import Row, no_column, read_table
 from lmkit.data.tally import Tally
 
 PIECE_CHARACTERS = 1 << 16
+_PARTS = 1_000_000  # of a whole, that a share may be told in
 
 
 @attrs.frozen
@@ -60,15 +61,16 @@ def _read(files: Sequence[File], settings: Data, tally: Tally, *, ends: bool | N
     for file in files:
         tally.files += 1
         for place, lines in _texts(file, settings, tally):
+            empty, characters = True, 0
             if ends is not None:
-                lines = _end(lines, _characters(file, settings), settings.held_out, taken=ends)
-            empty = True
+                characters = _characters(file, settings)
+                lines = _end(lines, characters, settings.held_out, taken=ends)
             for piece in _pieces(lines, settings.document):
                 tally.bytes += piece.bytes
                 tally.documents += piece.ends_document
                 empty = False
                 yield piece
-            if empty and ends is None:
+            if empty and not characters:
                 tally.leave_out("empty document", f"{place}: an empty document, where text is wanted", "Remove it")
 
 
@@ -94,7 +96,7 @@ def is_held_out(number: int, share: float) -> bool:
     """
     if share > 0.5:
         return not is_held_out(number, 1 - share)
-    few, many = Fraction(share).limit_denominator(1_000_000).as_integer_ratio()
+    few, many = Fraction(share).limit_denominator(_PARTS).as_integer_ratio()
     row = number * few // many
     first, behind = -(-row * many // few), -(-(row + 1) * many // few)
     digest = hashlib.blake2b(row.to_bytes(8, "little"), digest_size=8).digest()

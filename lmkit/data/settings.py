@@ -44,8 +44,8 @@ def _some(_: object, __: object, value: tuple[object, ...]) -> None:
 
 
 def _share(_: object, __: object, value: object) -> None:
-    if isinstance(value, float) and not 0 < value < 1:
-        raise ValueError(f"validation: expected paths or a share between 0 and 1, got {value}")
+    if isinstance(value, float) and not 1e-6 <= value <= 1 - 1e-6:
+        raise ValueError(f"validation: expected paths, or a share from 0.000001 to 0.999999, got {value}")
 
 
 @attrs.frozen(kw_only=True)

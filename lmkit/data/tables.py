@@ -136,18 +136,22 @@ def _csv(path: Path, tally: Tally, longest_bytes: int, delimiter: str, column: s
         except StopIteration:
             break
         except csv.Error as error:
-            tally.leave_out("bad CSV", f"{path}:{taken[0]}: not CSV: {error}", "Repair the row")
+            problem = f"{path}:{taken[0]}: not CSV: {error}"
+            if header is None or "field limit" in str(error):  # where the next row begins nobody can tell
+                raise DataError(f"{problem}. Repair the row") from None
+            tally.leave_out("bad CSV", problem, "Repair the row")
             continue
         if taken[-1] - taken[0] >= len(taken):
             problem = f"{path}:{taken[0]}: a line of this record was left out"
             tally.leave_out("bad CSV", problem, "Repair the row")
+        elif not fields:  # an empty line is no row
+            continue
         elif header is None:
             header = fields
             _check_header(header, path, column)
         elif len(fields) != len(header):
             problem = f"{path}:{taken[0]}: {len(fields)} fields, where the header has {len(header)}"
-            if fields:  # an empty line is no row
-                tally.leave_out("bad CSV", problem, "Repair the row")
+            tally.leave_out("bad CSV", problem, "Repair the row")
         else:
             yield Row(dict(zip(header, fields, strict=True)), f"{path}:{taken[0]}")
     if header is None:

@@ -53,7 +53,7 @@ def device() -> str:
 def choose(settings: Training, *, long_run: bool) -> Choices:
     """Fill in every "auto" of `settings`; `long_run`: whether compiling would be repaid."""
     place = device()
-    threads = max(1, physical_cores() // local_world()) if settings.threads == "auto" else settings.threads
+    threads = _threads() if settings.threads == "auto" else settings.threads
     precision = settings.precision
     if precision == "auto":
         precision = "bf16" if computes_in_bf16(place) else "fp32"
@@ -62,6 +62,14 @@ def choose(settings: Training, *, long_run: bool) -> Choices:
     if micro == "auto":
         micro = micro_batch_tokens(settings, _MOST_TOKENS[place])
     return Choices(device=place, precision=precision, compile=compiled, threads=threads, micro_batch_tokens=micro)
+
+
+def _threads() -> int:
+    """What OMP_NUM_THREADS says, or the physical cores; of several processes a share, whatever torchrun says."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    if local_world() == 1 and said.isdecimal() and int(said):
+        return int(said)
+    return max(1, physical_cores() // local_world())
 
 
 def micro_batch_tokens(settings: Training, most: int) -> int:

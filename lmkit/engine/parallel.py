@@ -61,7 +61,7 @@ class Parallel:
         self._wrapped = DistributedDataParallel(
             module,
             device_ids=[torch.cuda.current_device()] if self._device == "cuda" else None,
-            broadcast_buffers=False,
+            forward_sync_buffers=False,
             gradient_as_bucket_view=True,
             find_unused_parameters=unused(),
         )

@@ -12,6 +12,8 @@ import attrs
 
 from lmkit.engine.settings import Training
 
+_COUNTED = 100_000  # steps of a batch warm-up, one by one
+
 
 @attrs.frozen(kw_only=True)
 class Schedule:
@@ -47,10 +49,16 @@ class Schedule:
         return min(1.0, spent)
 
     def steps(self, step: int, position: int, micro: int) -> int | None:
-        """Steps of the whole budget for a run that stands at `step` and `position`; None for one in minutes."""
+        """Steps of the whole budget for a run that stands at `step` and `position`.
+
+        None for a budget in minutes, and for a batch warm-up of more than a hundred thousand steps.
+        """
         if self.settings.steps is not None or self.total_examples is None:
             return self.settings.steps
+        last = step + _COUNTED
         while (spent := position / self.total_examples) < min(1.0, self.settings.batch_warmup):
+            if step == last:
+                return None
             step, position = step + 1, position + self.batch_examples(spent, micro)
         return step + max(0, math.ceil((self.total_examples - position) / self.full))
 

@@ -76,7 +76,7 @@ class Training:
     data_workers: int = attrs.field(default=0, validator=[validators.ge(0), validators.le(256)])
     """Processes that prepare batches; 0: the training process does. Changes speed, never the result."""
     threads: int | Literal["auto"] = "auto"
-    """Threads of one process; auto takes the physical cores."""
+    """Threads of one process; auto takes what OMP_NUM_THREADS says, or the physical cores."""
     parallel: Literal["none", "ddp", "fsdp"] = "none"
     """How the processes of torchrun share a run: each has a copy of the model (ddp), or a share of it (fsdp)."""
     collective_minutes: float = attrs.field(default=10.0, validator=[validators.gt(0), validators.le(10_000)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -33,3 +34,6 @@ class StopRequest:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number).name
+        if number == signal.SIGINT and os.isatty(2) and os.environ.get("RANK", "0") == "0":
+            # Past sys.stderr, whose own writing this may have interrupted.
+            os.write(2, b"\nstopping behind this step, or the compiler; once more leaves at once\n")

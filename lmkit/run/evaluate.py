@@ -57,8 +57,10 @@ def evaluate(
     A folder with the runs of several seeds gives what was found for each, the mean and the spread.
     """
     if not text and rows is None and not minimal_pairs:
-        raise DataError("evaluate: expected text, rows or minimal pairs, got none")
+        raise DataError("evaluate: expected --text, --rows or --minimal-pairs (text, rows, minimal_pairs), got none")
     if not isinstance(run, Run) and (runs := members(Path(run))):
+        for other in sorted({*Path(run).glob("seed-*")} - {*runs}):
+            warnings.warn(f"{other}: left out, since it holds no run", stacklevel=2)
         kept: Any = rows
         if rows is not None and (str(rows) == "-" or not isinstance(rows, (str, Path))):
             kept = list(rows_of(rows))  # what can be read once only is read for all of them

@@ -68,10 +68,14 @@ class Weighted:
 
 
 def training_rows(data: Data) -> list[Weighted]:
-    """All training rows, each once; a source's weight, rounded, is how often its rows come in an epoch."""
-    return [
-        Weighted(row, max(1, round(source.weight))) for source in data.sources for row in read_rows([source.path], data)
-    ]
+    """All training rows, each once; a source's weight, rounded, is how often its rows come in an epoch.
+
+    Raises DataError for a weight that would leave rows out.
+    """
+    for source in data.sources:
+        if source.weight < 1:
+            raise DataError(f"{source.path}: weight {source.weight:g}, where a task's rows come once an epoch or more")
+    return [Weighted(row, round(source.weight)) for source in data.sources for row in read_rows([source.path], data)]
 
 
 def repeated(rows: Iterable[Weighted]) -> Iterator[Row]:
@@ -131,7 +135,7 @@ def validation_rows(data: Data) -> dict[str, list[Row]]:
 
 def split(rows: list[Weighted], share: float) -> tuple[list[Weighted], list[Row]]:
     """`rows` without a share of them, and that share: chosen at random, but the same ones whatever a run's seed."""
-    held = max(1, round(share * len(rows)))
+    held = min(max(1, round(share * len(rows))), len(rows) - 1)
     order = Order(len(rows), (0, 0))(np.arange(len(rows)))
     chosen = set(order[:held].tolist())
     return [r for i, r in enumerate(rows) if i not in chosen], [r.row for i, r in enumerate(rows) if i in chosen]

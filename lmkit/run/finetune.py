@@ -62,7 +62,7 @@ def finetune(
         trial(trainee, read.train)
         processes.lead(lambda: create(folder, read, recipe))
         with locked(folder, processes):
-            train(folder, trainee, read, registry=registry, quiet=quiet, observers=observers, save_first=True)
+            train(folder, trainee, read, registry=registry, quiet=quiet, observers=observers, new=True, save_first=True)
         processes.wait()
         return load(folder, local_files=files)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -57,11 +58,17 @@ def create(folder: Path, recipe: Pretraining | Finetuning, source: object, start
         (folder / STARTED_FROM).unlink(missing_ok=True)
         if start is not None:
             (folder / STARTED_FROM).write_text(f"{start}\n", encoding="utf-8")
-        (folder / CONFIG).write_text(resolved_toml(recipe), encoding="utf-8")
         if isinstance(source, (str, Path)):
             (folder / "run.toml").write_bytes(Path(source).read_bytes())
+        (folder / CONFIG).write_text(resolved_toml(recipe), encoding="utf-8")
     except OSError as error:
+        abandon(folder)
         raise RunError(f"{folder}: cannot be written: {error.strerror}") from None
+
+
+def abandon(folder: Path) -> None:
+    """Take away the folder of a run that cannot begin; it was new."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def config_of(folder: Path) -> tuple[Path, bool]:

@@ -38,8 +38,12 @@ def predict(
     run's head; `options` are fields of its Config, and so are those that `overrides`, such as "top_k=3", set.
     """
     options = override(options, overrides)
+    if isinstance(texts, str) or isinstance(rows, Mapping):
+        raise DataError("predict: expected a list of texts, or of rows, got one alone")
     if not texts and rows is None:
-        raise DataError("predict: expected texts or rows, got neither")
+        raise DataError(
+            "predict: expected texts, or rows (--rows FILE, or --rows - for JSON lines on stdin), got neither"
+        )
     loaded = run if isinstance(run, Run) else load(run)
     chosen = loaded.task(task, **options)
     asked = chain((chosen.row(text) for text in texts), rows_of(rows, format_of(loaded)) if rows is not None else ())

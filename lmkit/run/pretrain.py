@@ -79,6 +79,7 @@ def _pretrain(
             quiet=quiet,
             observers=observers,
             asks=processes.world == 1 or read.train.parallel == "ddp",
+            new=True,
             save_first=start is not None,
         )
 

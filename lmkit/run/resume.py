@@ -19,7 +19,7 @@ from lmkit.errors import IntegrityError, RunError
 from lmkit.recipe import Finetuning, Pretraining, read_finetuning, read_pretraining, resolved_toml, tables
 from lmkit.registry import Registry, default_registry
 from lmkit.run.finetune import trainee_of as finetuning_trainee
-from lmkit.run.folder import CONFIG, IMPORTED, config_of, never_began
+from lmkit.run.folder import CONFIG, IMPORTED, STARTED_FROM, config_of, never_began
 from lmkit.run.load import load, run_of, tokenizer_of
 from lmkit.run.pretrain import trainee_of as pretraining_trainee
 from lmkit.run.recorded import require_sound
@@ -54,16 +54,20 @@ def resume(
             if not is_finetuning and "train" not in found.state["data"]:
                 raise IntegrityError(f"{found.path}: it does not say what text the run reads")
         registry = Registry(local_files) if local_files else default_registry()
-        differences = [f"{override} (asked for)" for override in overrides]
+        differences, changes_data = [f"{override} (asked for)" for override in overrides], False
         if found is not None:  # before the config is read, which knows no more of what is not installed than its name
             differences += check_components(found.components, registry.find, source=str(found.path))
             differences += differences_of(found)
         reading = read_finetuning if is_finetuning else read_pretraining
         recipe = reading(config, overrides=overrides, local_files=local_files, recorded=True)
         if found is not None:
+            edited = dict(_edited(found, recipe))
+            for key, how in edited.items():
+                if key.startswith("tokenizer"):
+                    raise RunError(f"{folder}: {key} {how}, and a run keeps its tokenizer: put it back as it was")
             asked = {override.partition("=")[0].strip() for override in overrides}
-            differences += [f"{key} {how}" for key, how in _edited(found, recipe) if key not in asked]
-        changes_data = any(override.startswith("data") for override in overrides)
+            differences += [f"{key} {how}" for key, how in edited.items() if key not in asked]
+            changes_data = any(key.startswith("data.") for key in edited)
         trainee = _trainee(folder, recipe, found, registry, changes_data=changes_data)
 
         def rewrite() -> None:
@@ -115,6 +119,11 @@ def _trainee(
     if found is None and never_began(folder):
         verb = "finetune" if isinstance(recipe, Finetuning) else "pretrain"
         raise RunError(f"{folder}: it was stopped before it began; give the same lmkit {verb} again")
+    if found is None and (isinstance(recipe, Finetuning) or (folder / STARTED_FROM).exists()):
+        raise RunError(
+            f"{folder}: no checkpoint is left, and its first weights came from another run: give the same command "
+            "another --run"
+        )
     if isinstance(recipe, Finetuning):
         assert found is not None
         trainee = finetuning_trainee(recipe, run_of(folder, found, registry))

@@ -101,7 +101,7 @@ def _finetuning(task: Component) -> dict[str, tuple[dict[str, Any], Any]]:
     return {
         "task": _table(task),
         "data": ({}, data),
-        "train": ({}, Training(epochs=3, learning_rate=0.0003, matrix_learning_rate=0.002)),
+        "train": ({}, Training(epochs=3, batch_tokens=2048, learning_rate=0.0003, matrix_learning_rate=0.002)),
         "checkpoint": ({}, Checkpointing()),
     }
 

@@ -31,7 +31,7 @@ from lmkit.report.console import Console, guarded
 from lmkit.report.metrics import MetricsFile, read_metrics
 from lmkit.report.watch import Watch
 from lmkit.run.background import Background
-from lmkit.run.folder import METRICS
+from lmkit.run.folder import METRICS, abandon
 from lmkit.run.parts import Parts
 from lmkit.run.recorded import environment
 from lmkit.run.reporters import reporters
@@ -109,12 +109,14 @@ def train(
     observers: Sequence[Observer] = (),
     resumed: Checkpoint | None = None,
     differences: Sequence[str] = (),
+    new: bool = False,
     save_first: bool = False,
     asks: bool = False,
     once_restored: Callable[[], None] = lambda: None,
 ) -> None:
     """Train in `folder`, whose lock the caller holds, from the start or from `resumed`.
 
+    `new`: the folder was made for this run, and goes again where a reporter cannot watch it.
     `save_first`: write a checkpoint of step 0, for a run whose first weights are not made from its config alone.
     `asks`: have the model answer at each validation, for people to see.
     `once_restored` is called where `resumed` turned out to fit, or there is none.
@@ -143,8 +145,9 @@ def train(
         try:
             engine.restore(state, {stem: resumed.stored(stem) for stem in resumed.stems})
         except (KeyError, RuntimeError) as error:
+            changes = f" ({'; '.join(differences)})" if differences else ""
             raise CheckpointError(
-                f"{resumed.path}: its tensors are not those of the model in config.toml: {error}"
+                f"{resumed.path}: its tensors are not those of the model in config.toml{changes}: {error}"
             ) from error
 
     def watch() -> None:
@@ -168,7 +171,12 @@ def train(
             more = _larger(recipe.train)
             sys.stderr.write(f"{folder}: finished already; to train on, give it a larger budget, as by --set {more}\n")
         return
-    processes.lead(watch)
+    try:
+        processes.lead(watch)
+    except PluginError:
+        if new and processes.leads:
+            abandon(folder)
+        raise
     if resumed is not None and state is not None:
         event = Resumed(
             step=state.step, path=str(resumed.path), promise=_promise(engine, differences), differences=differences

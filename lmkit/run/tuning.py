@@ -21,6 +21,8 @@ _LAST = 8
 _TIMED = 4
 _MOST_TOKENS = 32_768
 """Of a pass: beyond, memory is spent and nothing is gained."""
+_ALIKE = 0.01
+"""Share by which losses may differ and the lower rate be taken."""
 _BETTER = 0.02
 """Of the loss: by less no other rate is advised."""
 _FASTER = 1.05
@@ -85,7 +87,8 @@ def _micro_batches(settings: Training) -> list[int]:
 
 
 def _advice(losses: dict[float, float], speeds: dict[int, float], settings: Training) -> Iterator[str]:
-    best = min(losses, key=losses.__getitem__)
+    lowest = min(losses.values())
+    best = min(factor for factor in losses if losses[factor] <= (1 + _ALIKE) * lowest)
     if math.isinf(losses[best]):
         yield "at none of the learning rates did the loss stay a number: lower train.learning_rate"
     elif losses[best] < (1 - _BETTER) * losses[1.0]:

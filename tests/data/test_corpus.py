@@ -166,6 +166,22 @@ def test_a_share_of_documents_is_that_share(share: float, documents: int) -> Non
     assert abs(held - share * documents) <= 1
 
 
+def test_the_least_and_the_largest_share(write: Write) -> None:
+    assert sum(is_held_out(number, 1e-6) for number in range(1_000_000)) == 1
+    assert sum(is_held_out(number, 1 - 1e-6) for number in range(1_000_000)) == 999_999
+    for share in (1e-7, 1 - 1e-7):
+        with pytest.raises(ValueError, match=r"a share from 0\.000001 to 0\.999999"):
+            Data(train=("a.txt",), validation=share)
+
+
+def test_an_empty_file_among_few_is_told(write: Write) -> None:
+    folder = write("a.txt", "one\ntwo\n").parent
+    empty = write("b.txt", "")
+    with pytest.raises(DataError, match=rf"{empty}: an empty document"):
+        documents_of(folder, validation=0.1, held_out=False)
+    assert documents_of(folder, validation=0.1, held_out=True, bad_input="skip") == ["two\n"]
+
+
 def test_of_few_files_the_end_of_each_is_held_out(write: Write) -> None:
     book = [f"line {i} of a long book\n" for i in range(10_000)]
     one = write("one.txt", "".join(book))

@@ -140,11 +140,23 @@ def test_a_csv_record_that_lost_a_line_is_left_out(write: Write) -> None:
     assert tally.first["bad CSV"] == f"{path}:3: a line of this record was left out"
 
 
+def test_after_a_field_without_an_end_nothing_is_taken_for_rows(write: Write) -> None:
+    path = write("a.csv", 'text,label\n"' + ("x" * 99 + "\n") * 11 + 'injected,a\n",b\nreal,a\n')
+    with pytest.raises(DataError, match=r"a.csv:2: not CSV: field larger than field limit"):
+        list(read_rows([path], Data(train=(path,), bad_input="skip", longest_line_mb=0.001)))
+
+
+def test_a_blank_line_before_the_header_is_passed_over(write: Write) -> None:
+    path = write("a.csv", "\n\ntext,label\n\na,b\n")
+    assert [dict(row) for row in read_rows([path], Data(train=(path,)))] == [{"text": "a", "label": "b"}]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.csv", "", ": empty, where a line with the columns' names is wanted"),
         ("a.csv", "text,text\n", ":1: column 'text' is there twice. Rename one"),
+        ("a.csv", '"text"x,label\na,b\n', """:1: not CSV: ',' expected after '"'. Repair the row"""),
     ],
 )
 def test_a_csv_file_needs_a_header(write: Write, name: str, content: str, message: str) -> None:

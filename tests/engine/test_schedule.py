@@ -60,6 +60,10 @@ def test_a_warming_batch_is_whole_micro_batches(progress, share, micro):
     assert examples % micro == 0
 
 
+def test_a_warm_up_of_endless_steps_is_not_counted():
+    assert _schedule(tokens="1T", batch_warmup=1.0).steps(0, 0, 1) is None
+
+
 @given(epochs=st.floats(0.01, 9), share=st.floats(0, 1), micro=st.sampled_from([1, 4, 64]), made=st.integers(0, 30))
 def test_the_steps_of_a_budget_are_those_that_are_made(epochs, share, micro, made):
     schedule = _schedule(epochs=epochs, batch_warmup=share)

@@ -230,3 +230,26 @@ def test_a_reporter_that_wants_to_be_named_watches_only_where_it_is(tmp_path, bo
     assert (tmp_path / "with" / "steps.csv").read_text().startswith("step,tokens,seconds,loss,")
     with pytest.raises(lmkit.ConfigError, match=r'reporters: no reporter named "cvs".* Did you mean "csv"'):
         lmkit.pretrain({**quiet, "reporters": ["cvs"]}, run=tmp_path / "other", quiet=True)
+
+
+def test_a_run_that_a_named_reporter_cannot_watch_leaves_nothing(tmp_path, book):
+    broken = tmp_path / "broken.py"
+    broken.write_text("""
+from lmkit import hookimpl
+
+
+class Watcher:
+    only_where_named = True
+
+    def __init__(self, folder):
+        raise OSError("no such service")
+
+
+@hookimpl
+def lmkit_reporters():
+    return {"service": f"{__name__}:Watcher"}
+""")
+    table = {**recipe("mlm", book, steps=1), "plugins": [str(broken)], "reporters": ["service"]}
+    with pytest.raises(lmkit.PluginError, match="cannot watch this run: OSError: no such service"):
+        lmkit.pretrain(table, run=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()

@@ -207,6 +207,51 @@ def test_a_config_that_was_edited_is_told(tmp_path, book):
     assert list(resumed["differences"]) == ["train.steps=3 (asked for)", "train.batch_tokens was 256, is 512"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("book.md", "other.md", r"the data is not what the run was trained on \(train, validation differ\)"),
+        ("validation = 0.2", "validation = 0.5", r"the data is not what the run was trained on \(train, validation"),
+        ("vocab_size = 400", "vocab_size = 500", "tokenizer.vocab_size was 400, is 500, and a run keeps its tokenizer"),
+        ("layers = 2", "layers = 3", r"the model in config.toml \(encoder.layers was 2, is 3; .*\)"),
+    ],
+)
+def test_an_edit_that_would_make_another_run_is_refused(tmp_path, book, old, new, message):
+    run = tmp_path / "run"
+    lmkit.pretrain(recipe("mlm", book, steps=2), run=run, quiet=True)
+    book.with_name("other.md").write_text(book.read_text() + "\n\nAnd more.\n")
+    config = run / "config.toml"
+    before = config.read_text()
+    assert old in before
+    config.write_text(before.replace(old, new).replace("steps = 2", "steps = 3"))
+    with pytest.raises(lmkit.LmkitError, match=message):
+        lmkit.resume(run, quiet=True)
+
+
+def test_data_that_is_asked_for_by_a_key_with_spaces_is_refused_too(tmp_path, book):
+    lmkit.pretrain(recipe("mlm", book, steps=2), run=tmp_path / "run", quiet=True)
+    with pytest.raises(lmkit.RunError, match="the data is not what the run was trained on"):
+        lmkit.resume(tmp_path / "run", overrides=[" data.validation = 0.5", "train.steps=3"], quiet=True)
+
+
+def test_a_run_whose_first_weights_are_gone_is_not_begun_at_random(tmp_path, book):
+    first = lmkit.pretrain(recipe("mlm", book, steps=1), run=tmp_path / "first", quiet=True)
+    run = tmp_path / "second"
+    lmkit.pretrain(recipe("mlm", book, steps=1), run=run, start_from=first, quiet=True)
+    shutil.rmtree(run / "checkpoints")
+    (run / "notes.txt").touch()
+    with pytest.raises(lmkit.RunError, match="no checkpoint is left, and its first weights came from another run"):
+        lmkit.resume(run, quiet=True)
+    (tmp_path / "rows.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n' * 20)
+    task = {"task": {"use": "classification"}, "data": {"train": ["rows.jsonl"]}, "train": {"steps": 1}}
+    task["data"]["train"] = [str(tmp_path / "rows.jsonl")]
+    tuned = lmkit.finetune(first, task, run=tmp_path / "tuned", quiet=True)
+    shutil.rmtree(tuned.folder / "checkpoints")
+    (tuned.folder / "report.html").touch()
+    with pytest.raises(lmkit.RunError, match="no checkpoint is left"):
+        lmkit.resume(tuned.folder, quiet=True)
+
+
 def test_a_checkpoint_that_is_written_in_the_background_is_the_same(tmp_path: Path) -> None:
     """Bit for bit, and whole when training is over; and a write that fails is told."""
     (tmp_path / "text.txt").write_text("Robin Hood in greenwood stood, and under a tree was he.\n" * 100)

@@ -76,10 +76,13 @@ def test_evaluating_text_gives_means_over_all_predictions(trained, book, kind):
 
 
 def test_nothing_to_evaluate_or_predict_is_said(trained):
-    with pytest.raises(lmkit.DataError, match="expected text, rows or minimal pairs, got none"):
+    with pytest.raises(lmkit.DataError, match=r"expected --text, --rows or --minimal-pairs .*, got none"):
         lmkit.evaluate(trained["mlm"])
-    with pytest.raises(lmkit.DataError, match="expected texts or rows, got neither"):
+    with pytest.raises(lmkit.DataError, match=r"expected texts, or rows .*, got neither"):
         lmkit.predict(trained["mlm"])
+    for one in ({"texts": "a [MASK]"}, {"rows": {"text": "a [MASK]"}}):
+        with pytest.raises(lmkit.DataError, match="expected a list of texts, or of rows, got one alone"):
+            lmkit.predict(trained["mlm"], **one)
 
 
 def test_rows_come_from_a_file_in_order(trained, tmp_path):
