@@ -106,7 +106,7 @@ def _formula(cell: Mapping[str, Any]) -> float:
     from lmkit.run.projection import Model, ddp_bytes, fsdp_bytes
 
     sizes = {name: cell[name] for name in ("parameters", "layers", "layer_parameters", "muon_parameters")}
-    model, world = Model(**sizes, width=256, flops_per_token=0.0), cell["world"]
+    model, world = Model(**sizes, width=256, flops_per_token=0.0), int(cell["world"])
     if cell["parallel"] != "fsdp":
         return world * ddp_bytes(model, world)
     return world * fsdp_bytes(model, world) + 4 * (world - 1) * model.parameters

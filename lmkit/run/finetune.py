@@ -30,8 +30,8 @@ from lmkit.run.texts import fingerprint_of
 from lmkit.run.training import Trainee, locked, train
 from lmkit.run.trial import trial
 
-_FEW = 20
-"""Held-out rows that say little: one of them is five points of a score."""
+_FEW = 5
+"""Held-out rows that say little: one of them is a fifth of a score."""
 
 
 def finetune(

@@ -42,7 +42,10 @@ def test_python_may_say_paths_as_str() -> None:
             "data.train[0]: environment variable NO_SUCH_PLACE is not set, in '$NO_SUCH_PLACE/a'",
         ),
         ({"train": [{"path": "a", "wieght": 2}]}, 'data.train[0].wieght: unknown key. Did you mean "weight"?'),
-        ({"train": ["a"], "validation": 2}, "data: validation: expected paths or a share between 0 and 1, got 2.0"),
+        (
+            {"train": ["a"], "validation": 2},
+            "data: validation: expected paths, or a share from 0.000001 to 0.999999, got 2.0",
+        ),
         (
             {"train": ["a"], "document": "page"},
             'data.document: expected "file", "paragraph" or "line", got str \'page\'',

@@ -66,7 +66,8 @@ class MlFlow:
 
     def __init__(self, folder: Path) -> None:
         client = _needed("mlflow.tracking", "mlflow").MlflowClient
-        where = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlruns").absolute().as_uri()
+        # A database, since MLflow 3.17 refuses a folder of files.
+        where = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.absolute()}/mlflow.db"
         self._client = client(tracking_uri=where)
         known = self._client.get_experiment_by_name("lmkit")
         experiment = known.experiment_id if known is not None else self._client.create_experiment("lmkit")

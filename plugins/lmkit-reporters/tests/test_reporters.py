@@ -51,6 +51,8 @@ class End:
     reason: str = "done"
 
 
+of_others = pytest.mark.filterwarnings("default")
+"""What a tracker warns of is its own."""
 EVENTS: list[Any] = [
     Step(step=1, loss=3.0),
     Step(step=2, loss=float("nan")),
@@ -73,6 +75,7 @@ def test_tables_have_a_row_a_step_and_go_on_after_a_resume(tmp_path: Path) -> No
     assert found == [("held out", "2.5", "2.5"), ("other", "4.5", "4.5")]
 
 
+@of_others
 def test_tensorboard_reads_its_files(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -86,6 +89,7 @@ def test_tensorboard_reads_its_files(tmp_path: Path) -> None:
     assert [one.value for one in found.Scalars("held out/loss")] == [2.5]
 
 
+@of_others
 def test_wandb_stays_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
     monkeypatch.delenv("WANDB_MODE", raising=False)
@@ -95,6 +99,7 @@ def test_wandb_stays_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert list((tmp_path / "wandb").glob("offline-run-*"))
 
 
+@of_others
 def test_mlflow_keeps_metrics_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -102,3 +107,13 @@ def test_mlflow_keeps_metrics_in_the_folder(tmp_path: Path, monkeypatch: pytest.
     for event in EVENTS:
         reporter(event)
     assert [m.value for m in reporter._client.get_metric_history(reporter._id, "train/loss")] == [3.0]
+
+
+@of_others
+def test_trackio_keeps_its_runs_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))  # which it reads when it is imported
+    pytest.importorskip("trackio")
+    reporter = services.Trackio(tmp_path)
+    for event in EVENTS:
+        reporter(event)
+    assert list((tmp_path / "trackio").glob("lmkit.*"))
