@@ -7,22 +7,18 @@ from contextlib import suppress
 import attrs
 import pytest
 
-from lmkit.engine.events import Alarm, Evaluated, Event, Finished, Resumed, Saved, Started, Stepped
+from lmkit.engine.events import Alarm, Evaluated, Event, Finished, Resumed, Saved, Stepped
 from lmkit.report.console import Console, guarded
 from lmkit.report.sentences import duration
+from tests.report.events import started
 
-STARTED = Started(
-    step=0,
+STARTED = started(
     steps=1220,
-    minutes=None,
-    budget="steps",
     parameters=5_300_000,
-    device="cpu",
     precision="bf16",
     threads=2,
     compiled=True,
     micro_batch_tokens=8192,
-    flops_per_token=6.0,
     peak_flops=1e12,
 )
 

@@ -5,30 +5,14 @@ import json
 import math
 from pathlib import Path
 
-from lmkit.engine.events import Alarm, Evaluated, Event, Finished, Resumed, Saved, Started, Stepped
+from lmkit.engine.events import Alarm, Evaluated, Event, Finished, Resumed, Saved, Stepped
 from lmkit.report.metrics import NAMES, MetricsFile, read_metrics
+from tests.report.events import started
 
 STEP_KEYS = {
     *("event", "step", "tokens", "seconds", "loss", "terms", "grad_norm", "learning_rate"),
     *("tokens_per_second", "model_flops_utilization"),
 }
-
-
-def started(step: int = 0) -> Started:
-    return Started(
-        step=step,
-        steps=9,
-        minutes=None,
-        budget="steps",
-        parameters=10,
-        device="cpu",
-        precision="fp32",
-        threads=1,
-        compiled=False,
-        micro_batch_tokens=64,
-        flops_per_token=6.0,
-        peak_flops=None,
-    )
 
 
 def stepped(step: int, loss: float = 5.0, *, applied: bool = True) -> Stepped:
@@ -124,7 +108,7 @@ def test_what_follows_a_torn_line_does_not_join_it(tmp_path: Path) -> None:
 def test_the_last_life_of_a_step_counts(tmp_path: Path) -> None:
     path = tmp_path / "m"
     first = [started(), stepped(1), stepped(2), Saved(step=2, path="c", seconds=0.1), stepped(3), evaluated(3)]
-    second = [Resumed(step=2, path="c", promise="exact"), started(2), stepped(3, 3.0)]
+    second = [Resumed(step=2, path="c", promise="exact"), started(step=2), stepped(3, 3.0)]
     write(path, *first, stepped(4))
     write(path, *second)
     counted = [(r["event"], r["step"], r.get("loss")) for r in read_metrics(path)]

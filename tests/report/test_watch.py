@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from lmkit.engine.events import Alarm, Event, Started, Stepped
+from lmkit.engine.events import Alarm, Event, Stepped
 from lmkit.report.watch import Watch
+from tests.report.events import started
 
 
 def said(
@@ -43,21 +44,8 @@ def falling(steps: int) -> list[float]:
 
 def of_steps(steps: int | None, budget: str, *, step: int = 0) -> list[str]:
     told: list[Event] = []
-    started = Started(
-        step=step,
-        steps=steps,
-        minutes=3.0 if budget == "minutes" else None,
-        budget=budget,
-        parameters=1,
-        device="cpu",
-        precision="fp32",
-        threads=1,
-        compiled=False,
-        micro_batch_tokens=1,
-        flops_per_token=6.0,
-        peak_flops=None,
-    )
-    Watch(told.append, fresh=True)(started)
+    minutes = 3.0 if budget == "minutes" else None
+    Watch(told.append, fresh=True)(started(step=step, steps=steps, minutes=minutes, budget=budget))
     return [event.message for event in told if isinstance(event, Alarm)]
 
 
