@@ -134,7 +134,8 @@ def model_of(checkpoint: Checkpoint, parts: Parts) -> Model:
     for name, there in model.state_dict().items():  # which torch would convert without a word
         if name in weights and weights[name].dtype != there.dtype:
             raise CheckpointError(f"{checkpoint.path}: {name} is of {weights[name].dtype}, wanted {there.dtype}")
-        if name in weights and not weights[name].isfinite().all():  # training never saves such
+    for name, _ in model.named_parameters():  # a buffer may have such, as masks do; training saves no weights with them
+        if name in weights and not weights[name].isfinite().all():
             raise CheckpointError(f"{checkpoint.path}: {name} has numbers that are not finite")
     try:
         model.load_state_dict(weights, strict=True)

@@ -119,3 +119,15 @@ def test_a_tokenizer_that_makes_the_library_panic_is_told(whole: Path, tmp_path:
     reseal(file.parents[1])
     with pytest.raises(lmkit.IntegrityError, match=r"tokenizer\.json: not a tokenizer"):
         lmkit.load(run)
+
+
+def test_weights_that_are_no_numbers_are_not_asked(whole: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    checkpoint = run / "checkpoints" / "step-00000002"
+    tensors = load_file(checkpoint / "model.safetensors")
+    name = next(name for name in sorted(tensors) if name.startswith("encoder."))
+    tensors[name].view(-1)[0] = float("nan")
+    save_file(tensors, checkpoint / "model.safetensors")
+    reseal(checkpoint)
+    with pytest.raises(lmkit.CheckpointError, match=f"{name} has numbers that are not finite"):
+        lmkit.load(run)
