@@ -64,11 +64,14 @@ def choose(settings: Training, *, long_run: bool) -> Choices:
     return Choices(device=place, precision=precision, compile=compiled, threads=threads, micro_batch_tokens=micro)
 
 
+_MOST_THREADS = 1024  # that train.threads may say
+
+
 def _threads() -> int:
     """What OMP_NUM_THREADS says, or the physical cores; of several processes a share, whatever torchrun says."""
     said = os.environ.get("OMP_NUM_THREADS", "")
     if local_world() == 1 and said.isdecimal() and int(said):
-        return int(said)
+        return min(int(said), _MOST_THREADS)
     return max(1, physical_cores() // local_world())
 
 

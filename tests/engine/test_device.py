@@ -40,3 +40,12 @@ def test_deterministic_kernels_are_asked_for_and_given_back():
     with deterministic(True):
         assert torch.are_deterministic_algorithms_enabled()
     assert torch.are_deterministic_algorithms_enabled() == before
+
+
+@pytest.mark.parametrize(
+    ("said", "threads"), [("1", 1), ("3", 3), ("100000", 1024), ("0", None), ("4,2", None), ("", None)]
+)
+def test_auto_takes_the_threads_that_the_environment_says(monkeypatch, said, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert choose(Training(steps=1), long_run=False).threads == (threads or physical_cores())
+    assert choose(Training(steps=1, threads=2), long_run=False).threads == 2
